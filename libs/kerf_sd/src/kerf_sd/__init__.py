@@ -1,0 +1,1 @@
+"""Loading Stable Diffusion folders and LoRAs."""

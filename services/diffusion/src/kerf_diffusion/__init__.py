@@ -1,0 +1,1 @@
+"""Draws pictures from words with Stable Diffusion."""

@@ -1,0 +1,1 @@
+"""The gateway: accepts jobs, streams their progress, keeps their artifacts."""

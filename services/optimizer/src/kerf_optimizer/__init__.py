@@ -1,0 +1,1 @@
+"""Makes pictures fit for a laser and writes safe machine files."""
