@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!kerf/diffusion/v1/diffusion.proto\x12\x11kerf.diffusion.v1\x1a\x1b\x62uf/validate/validate.proto\"I\n\nLoraWeight\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12!\n\x06weight\x18\x02 \x01(\x02\x42\x11\xbaH\x0e\n\x0c\x1d\x00\x00\x80@-\x00\x00\x80\xc0@\x01\"\xd0\x03\n\x0fGenerateRequest\x12\x1a\n\x06prompt\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0f\x12!\n\x0fnegative_prompt\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x17\n\x05model\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x1a\n\x08width_px\x18\x04 \x01(\rB\x08\xbaH\x05*\x03\x18\x80\x10\x12\x1b\n\theight_px\x18\x05 \x01(\rB\x08\xbaH\x05*\x03\x18\x80\x10\x12\x17\n\x05steps\x18\x06 \x01(\rB\x08\xbaH\x05*\x03\x18\x96\x01\x12(\n\x08guidance\x18\x07 \x01(\x02\x42\x11\xbaH\x0e\n\x0c\x1d\x00\x00\xf0\x41-\x00\x00\x00\x00@\x01H\x00\x88\x01\x01\x12\x39\n\tscheduler\x18\x08 \x01(\x0e\x32\x1c.kerf.diffusion.v1.SchedulerB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\x04seed\x18\t \x01(\x03\x42\r\xbaH\n\"\x08\x18\xff\xff\xff\xff\x0f(\x00H\x01\x88\x01\x01\x12\x17\n\x06images\x18\n \x01(\rB\x07\xbaH\x04*\x02\x18\x10\x12\x36\n\x05loras\x18\x0b \x03(\x0b\x32\x1d.kerf.diffusion.v1.LoraWeightB\x08\xbaH\x05\x92\x01\x02\x10\x08\x12%\n\x13preview_every_steps\x18\x0c \x01(\rB\x08\xbaH\x05*\x03\x18\x96\x01\x42\x0b\n\t_guidanceB\x07\n\x05_seed\"\xe3\x01\n\x10GenerateResponse\x12\x33\n\x08progress\x18\x01 \x01(\x0b\x32\x1f.kerf.diffusion.v1.StepProgressH\x00\x12-\n\x07preview\x18\x02 \x01(\x0b\x32\x1a.kerf.diffusion.v1.PreviewH\x00\x12.\n\x05image\x18\x03 \x01(\x0b\x32\x1d.kerf.diffusion.v1.ImageChunkH\x00\x12\x33\n\x06result\x18\x04 \x01(\x0b\x32!.kerf.diffusion.v1.GenerateResultH\x00\x42\x06\n\x04part\"@\n\x0cStepProgress\x12\x0c\n\x04step\x18\x01 \x01(\r\x12\r\n\x05total\x18\x02 \x01(\r\x12\x13\n\x0b\x65ta_seconds\x18\x03 \x01(\x01\"3\n\x07Preview\x12\r\n\x05image\x18\x01 \x01(\r\x12\x0c\n\x04step\x18\x02 \x01(\r\x12\x0b\n\x03png\x18\x03 \x01(\x0c\"E\n\nImageChunk\x12\r\n\x05image\x18\x01 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0c\n\x04last\x18\x03 \x01(\x08\x12\x0c\n\x04seed\x18\x04 \x01(\x03\"\xb2\x01\n\x0eGenerateResult\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x0cmodel_sha256\x18\x02 \x01(\t\x12\x0c\n\x04seed\x18\x03 \x01(\x03\x12\x15\n\rnumeric_class\x18\x04 \x01(\t\x12\x15\n\runknown_words\x18\x05 \x03(\t\x12\x10\n\x08warnings\x18\x06 \x03(\t\x12\x16\n\x0e\x64\x65vice_seconds\x18\x07 \x01(\x01\x12\x15\n\rqueue_seconds\x18\x08 \x01(\x01\"\x19\n\x17ListLoadedModelsRequest\"J\n\x18ListLoadedModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.kerf.diffusion.v1.LoadedModel\"\x92\x01\n\x0bLoadedModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12\x0e\n\x06loaded\x18\x03 \x01(\x08\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x16\n\x0enative_size_px\x18\x05 \x01(\r\x12\x12\n\nis_default\x18\x06 \x01(\x08\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t*\xba\x01\n\tScheduler\x12\x19\n\x15SCHEDULER_UNSPECIFIED\x10\x00\x12\x12\n\x0eSCHEDULER_DDIM\x10\x01\x12\x16\n\x12SCHEDULER_DPMPP_2M\x10\x02\x12\x1d\n\x19SCHEDULER_DPMPP_2M_KARRAS\x10\x03\x12\x13\n\x0fSCHEDULER_EULER\x10\x04\x12\x1d\n\x19SCHEDULER_EULER_ANCESTRAL\x10\x05\x12\x13\n\x0fSCHEDULER_UNIPC\x10\x06\x32\xd6\x01\n\x10\x44iffusionService\x12U\n\x08Generate\x12\".kerf.diffusion.v1.GenerateRequest\x1a#.kerf.diffusion.v1.GenerateResponse0\x01\x12k\n\x10ListLoadedModels\x12*.kerf.diffusion.v1.ListLoadedModelsRequest\x1a+.kerf.diffusion.v1.ListLoadedModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!kerf/diffusion/v1/diffusion.proto\x12\x11kerf.diffusion.v1\x1a\x1b\x62uf/validate/validate.proto\"I\n\nLoraWeight\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12!\n\x06weight\x18\x02 \x01(\x02\x42\x11\xbaH\x0e\n\x0c\x1d\x00\x00\x80@-\x00\x00\x80\xc0@\x01\"\xc8\x04\n\x0fGenerateRequest\x12\x1a\n\x06prompt\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0f\x12!\n\x0fnegative_prompt\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x17\n\x05model\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12V\n\x08width_px\x18\x04 \x01(\rBD\xbaHA*\x03\x18\x80\x10\xba\x01\x39\n\rmultiple_of_8\x12\x17must be a multiple of 8\x1a\x0fthis % 8u == 0u\x12W\n\theight_px\x18\x05 \x01(\rBD\xbaHA*\x03\x18\x80\x10\xba\x01\x39\n\rmultiple_of_8\x12\x17must be a multiple of 8\x1a\x0fthis % 8u == 0u\x12\x17\n\x05steps\x18\x06 \x01(\rB\x08\xbaH\x05*\x03\x18\x96\x01\x12(\n\x08guidance\x18\x07 \x01(\x02\x42\x11\xbaH\x0e\n\x0c\x1d\x00\x00\xf0\x41-\x00\x00\x00\x00@\x01H\x00\x88\x01\x01\x12\x39\n\tscheduler\x18\x08 \x01(\x0e\x32\x1c.kerf.diffusion.v1.SchedulerB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\x04seed\x18\t \x01(\x03\x42\r\xbaH\n\"\x08\x18\xff\xff\xff\xff\x0f(\x00H\x01\x88\x01\x01\x12\x17\n\x06images\x18\n \x01(\rB\x07\xbaH\x04*\x02\x18\x10\x12\x36\n\x05loras\x18\x0b \x03(\x0b\x32\x1d.kerf.diffusion.v1.LoraWeightB\x08\xbaH\x05\x92\x01\x02\x10\x08\x12%\n\x13preview_every_steps\x18\x0c \x01(\rB\x08\xbaH\x05*\x03\x18\x96\x01\x42\x0b\n\t_guidanceB\x07\n\x05_seed\"\xe3\x01\n\x10GenerateResponse\x12\x33\n\x08progress\x18\x01 \x01(\x0b\x32\x1f.kerf.diffusion.v1.StepProgressH\x00\x12-\n\x07preview\x18\x02 \x01(\x0b\x32\x1a.kerf.diffusion.v1.PreviewH\x00\x12.\n\x05image\x18\x03 \x01(\x0b\x32\x1d.kerf.diffusion.v1.ImageChunkH\x00\x12\x33\n\x06result\x18\x04 \x01(\x0b\x32!.kerf.diffusion.v1.GenerateResultH\x00\x42\x06\n\x04part\"@\n\x0cStepProgress\x12\x0c\n\x04step\x18\x01 \x01(\r\x12\r\n\x05total\x18\x02 \x01(\r\x12\x13\n\x0b\x65ta_seconds\x18\x03 \x01(\x01\"3\n\x07Preview\x12\r\n\x05image\x18\x01 \x01(\r\x12\x0c\n\x04step\x18\x02 \x01(\r\x12\x0b\n\x03png\x18\x03 \x01(\x0c\"E\n\nImageChunk\x12\r\n\x05image\x18\x01 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0c\n\x04last\x18\x03 \x01(\x08\x12\x0c\n\x04seed\x18\x04 \x01(\x03\"\xb2\x01\n\x0eGenerateResult\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x0cmodel_sha256\x18\x02 \x01(\t\x12\x0c\n\x04seed\x18\x03 \x01(\x03\x12\x15\n\rnumeric_class\x18\x04 \x01(\t\x12\x15\n\runknown_words\x18\x05 \x03(\t\x12\x10\n\x08warnings\x18\x06 \x03(\t\x12\x16\n\x0e\x64\x65vice_seconds\x18\x07 \x01(\x01\x12\x15\n\rqueue_seconds\x18\x08 \x01(\x01\"\x19\n\x17ListLoadedModelsRequest\"J\n\x18ListLoadedModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.kerf.diffusion.v1.LoadedModel\"\x92\x01\n\x0bLoadedModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12\x0e\n\x06loaded\x18\x03 \x01(\x08\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x16\n\x0enative_size_px\x18\x05 \x01(\r\x12\x12\n\nis_default\x18\x06 \x01(\x08\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t*\xba\x01\n\tScheduler\x12\x19\n\x15SCHEDULER_UNSPECIFIED\x10\x00\x12\x12\n\x0eSCHEDULER_DDIM\x10\x01\x12\x16\n\x12SCHEDULER_DPMPP_2M\x10\x02\x12\x1d\n\x19SCHEDULER_DPMPP_2M_KARRAS\x10\x03\x12\x13\n\x0fSCHEDULER_EULER\x10\x04\x12\x1d\n\x19SCHEDULER_EULER_ANCESTRAL\x10\x05\x12\x13\n\x0fSCHEDULER_UNIPC\x10\x06\x32\xd6\x01\n\x10\x44iffusionService\x12U\n\x08Generate\x12\".kerf.diffusion.v1.GenerateRequest\x1a#.kerf.diffusion.v1.GenerateResponse0\x01\x12k\n\x10ListLoadedModels\x12*.kerf.diffusion.v1.ListLoadedModelsRequest\x1a+.kerf.diffusion.v1.ListLoadedModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,9 +43,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATEREQUEST'].fields_by_name['model']._loaded_options = None
   _globals['_GENERATEREQUEST'].fields_by_name['model']._serialized_options = b'\272H\005r\003\030\200\001'
   _globals['_GENERATEREQUEST'].fields_by_name['width_px']._loaded_options = None
-  _globals['_GENERATEREQUEST'].fields_by_name['width_px']._serialized_options = b'\272H\005*\003\030\200\020'
+  _globals['_GENERATEREQUEST'].fields_by_name['width_px']._serialized_options = b'\272HA*\003\030\200\020\272\0019\n\rmultiple_of_8\022\027must be a multiple of 8\032\017this % 8u == 0u'
   _globals['_GENERATEREQUEST'].fields_by_name['height_px']._loaded_options = None
-  _globals['_GENERATEREQUEST'].fields_by_name['height_px']._serialized_options = b'\272H\005*\003\030\200\020'
+  _globals['_GENERATEREQUEST'].fields_by_name['height_px']._serialized_options = b'\272HA*\003\030\200\020\272\0019\n\rmultiple_of_8\022\027must be a multiple of 8\032\017this % 8u == 0u'
   _globals['_GENERATEREQUEST'].fields_by_name['steps']._loaded_options = None
   _globals['_GENERATEREQUEST'].fields_by_name['steps']._serialized_options = b'\272H\005*\003\030\226\001'
   _globals['_GENERATEREQUEST'].fields_by_name['guidance']._loaded_options = None
@@ -60,28 +60,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATEREQUEST'].fields_by_name['loras']._serialized_options = b'\272H\005\222\001\002\020\010'
   _globals['_GENERATEREQUEST'].fields_by_name['preview_every_steps']._loaded_options = None
   _globals['_GENERATEREQUEST'].fields_by_name['preview_every_steps']._serialized_options = b'\272H\005*\003\030\226\001'
-  _globals['_SCHEDULER']._serialized_start=1481
-  _globals['_SCHEDULER']._serialized_end=1667
+  _globals['_SCHEDULER']._serialized_start=1601
+  _globals['_SCHEDULER']._serialized_end=1787
   _globals['_LORAWEIGHT']._serialized_start=85
   _globals['_LORAWEIGHT']._serialized_end=158
   _globals['_GENERATEREQUEST']._serialized_start=161
-  _globals['_GENERATEREQUEST']._serialized_end=625
-  _globals['_GENERATERESPONSE']._serialized_start=628
-  _globals['_GENERATERESPONSE']._serialized_end=855
-  _globals['_STEPPROGRESS']._serialized_start=857
-  _globals['_STEPPROGRESS']._serialized_end=921
-  _globals['_PREVIEW']._serialized_start=923
-  _globals['_PREVIEW']._serialized_end=974
-  _globals['_IMAGECHUNK']._serialized_start=976
-  _globals['_IMAGECHUNK']._serialized_end=1045
-  _globals['_GENERATERESULT']._serialized_start=1048
-  _globals['_GENERATERESULT']._serialized_end=1226
-  _globals['_LISTLOADEDMODELSREQUEST']._serialized_start=1228
-  _globals['_LISTLOADEDMODELSREQUEST']._serialized_end=1253
-  _globals['_LISTLOADEDMODELSRESPONSE']._serialized_start=1255
-  _globals['_LISTLOADEDMODELSRESPONSE']._serialized_end=1329
-  _globals['_LOADEDMODEL']._serialized_start=1332
-  _globals['_LOADEDMODEL']._serialized_end=1478
-  _globals['_DIFFUSIONSERVICE']._serialized_start=1670
-  _globals['_DIFFUSIONSERVICE']._serialized_end=1884
+  _globals['_GENERATEREQUEST']._serialized_end=745
+  _globals['_GENERATERESPONSE']._serialized_start=748
+  _globals['_GENERATERESPONSE']._serialized_end=975
+  _globals['_STEPPROGRESS']._serialized_start=977
+  _globals['_STEPPROGRESS']._serialized_end=1041
+  _globals['_PREVIEW']._serialized_start=1043
+  _globals['_PREVIEW']._serialized_end=1094
+  _globals['_IMAGECHUNK']._serialized_start=1096
+  _globals['_IMAGECHUNK']._serialized_end=1165
+  _globals['_GENERATERESULT']._serialized_start=1168
+  _globals['_GENERATERESULT']._serialized_end=1346
+  _globals['_LISTLOADEDMODELSREQUEST']._serialized_start=1348
+  _globals['_LISTLOADEDMODELSREQUEST']._serialized_end=1373
+  _globals['_LISTLOADEDMODELSRESPONSE']._serialized_start=1375
+  _globals['_LISTLOADEDMODELSRESPONSE']._serialized_end=1449
+  _globals['_LOADEDMODEL']._serialized_start=1452
+  _globals['_LOADEDMODEL']._serialized_end=1598
+  _globals['_DIFFUSIONSERVICE']._serialized_start=1790
+  _globals['_DIFFUSIONSERVICE']._serialized_end=2004
 # @@protoc_insertion_point(module_scope)

@@ -3,9 +3,11 @@
 isort:skip_file
 What kerf's own services keep in NATS. Not part of the public surface."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -110,38 +112,60 @@ class Slots(_message.Message):
 Global___Slots: _TypeAlias = Slots  # noqa: Y015
 
 @_typing.final
-class ServedModel(_message.Message):
-    """Value of `kerf_models[<kind>.<name>]`: a model that some worker of that kind serves."""
+class Catalog(_message.Message):
+    """Value of `kerf_config[catalog.<kind>]`: the names that the workers of a kind know, so that a job which names another
+    one is refused before it is accepted.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    NAME_FIELD_NUMBER: _builtins.int
-    ARCHITECTURE_FIELD_NUMBER: _builtins.int
-    DESCRIPTION_FIELD_NUMBER: _builtins.int
-    IS_DEFAULT_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """Name to ask for."""
-    architecture: _builtins.str
-    """`sd`, `sdxl`."""
-    description: _builtins.str
-    """What it can do, for people."""
-    is_default: _builtins.bool
-    """True if it serves requests that name none."""
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___CatalogEntry]:
+        """In no particular order."""
+
     def __init__(
         self,
         *,
-        name: _builtins.str = ...,
-        architecture: _builtins.str = ...,
-        description: _builtins.str = ...,
-        is_default: _builtins.bool = ...,
+        entries: _abc.Iterable[Global___CatalogEntry] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "description", b"description", "is_default", b"is_default", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ServedModel: _TypeAlias = ServedModel  # noqa: Y015
+Global___Catalog: _TypeAlias = Catalog  # noqa: Y015
+
+@_typing.final
+class CatalogEntry(_message.Message):
+    """One name."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    REFUSED_REASON_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """Request field that takes it: `model`, `lora`, `machine`, `material`, `preset`."""
+    name: _builtins.str
+    """The name."""
+    refused_reason: _builtins.str
+    """Why it must not be used; empty = it may."""
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        name: _builtins.str = ...,
+        refused_reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "name", b"name", "refused_reason", b"refused_reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CatalogEntry: _TypeAlias = CatalogEntry  # noqa: Y015
 
 @_typing.final
 class Lease(_message.Message):

@@ -1,0 +1,215 @@
+"""The connection to NATS, and the few JetStream requests that kerf is built on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+from nats.errors import ConnectionClosedError, NoRespondersError, OutboundBufferLimitError
+from nats.errors import TimeoutError as NatsTimeout
+from nats.js import JetStreamContext
+from nats.js.kv import KeyValue
+from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
+
+from kerf_core.errors import ResourceExhausted, Unavailable
+from kerf_core.settings import ServiceSettings
+from kerf_core.tracing import trace_headers
+
+LOG = logging.getLogger(__name__)
+WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
+_FULL = frozenset({10077, 10023, 10047, 10122})
+_BATCH = 1000
+_MAX_BATCH_BYTES = 4 << 20
+
+
+class Conflict(Exception):
+    """The stream's last sequence of the subject is not the expected one."""
+
+
+class OutcomeUnknown(Exception):
+    """No answer in time: the message may or may not be stored."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A message in a stream."""
+
+    sequence: int
+    subject: str
+    data: bytes
+
+
+class Bus:
+    """A NATS connection that heals itself."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.js: JetStreamContext = client.jetstream(timeout=5)
+        self._buckets: dict[str, KeyValue] = {}
+        self.reconnected = asyncio.Event()
+        """Set at every reconnect; whoever waits clears it."""
+
+    @classmethod
+    async def connect(cls, settings: ServiceSettings, name: str) -> Bus:
+        """Connect, waiting as long as it takes; what is wrong is in the log."""
+        box: list[Bus] = []
+
+        async def reconnected() -> None:
+            LOG.info("NATS is back")
+            for bus in box:
+                bus.reconnected.set()
+
+        async def disconnected() -> None:
+            LOG.warning("NATS is away")
+
+        async def errored(error: Exception) -> None:
+            LOG.warning("NATS: %s", str(error) or type(error).__name__)
+
+        options: dict[str, Any] = {
+            "servers": settings.nats_url.split(","),
+            "name": name,
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": 0.2,
+            "connect_timeout": 2,
+            "ping_interval": 5,
+            "max_outstanding_pings": 2,
+            "reconnected_cb": reconnected,
+            "disconnected_cb": disconnected,
+            "error_cb": errored,
+        }
+        if settings.nats_user:
+            options |= {"user": settings.nats_user, "password": settings.nats_password.get_secret_value()}
+        while True:
+            try:
+                bus = cls(await nats.connect(**options))
+                break
+            except (nats.errors.Error, OSError, TimeoutError) as error:
+                LOG.warning("cannot reach NATS at %s: %s", settings.nats_url, str(error) or type(error).__name__)
+                await asyncio.sleep(0.5)
+        box.append(bus)
+        return bus
+
+    @property
+    def connected(self) -> bool:
+        """True while the connection stands."""
+        return bool(self.client.is_connected)
+
+    async def bucket(self, name: str) -> KeyValue:
+        """A key-value bucket. Raises Unavailable."""
+        if name not in self._buckets:
+            try:
+                self._buckets[name] = await self.js.key_value(name)
+            except (APIError, nats.errors.Error, TimeoutError) as error:
+                raise nats_away() from error
+        return self._buckets[name]
+
+    async def close(self) -> None:
+        """Flush and close."""
+        try:
+            await asyncio.wait_for(self.client.drain(), 5)
+        except (NatsTimeout, TimeoutError, ConnectionClosedError, nats.errors.Error):
+            await self.client.close()
+
+    async def publish(self, subject: str, data: bytes) -> None:
+        """Core publish, fire and forget, with the trace."""
+        try:
+            await self.client.publish(subject, data, headers=trace_headers() or None)
+        except (ConnectionClosedError, OutboundBufferLimitError):
+            LOG.debug("dropped a message on %s: NATS is away", subject)
+
+    async def append(self, subject: str, data: bytes, *, expected: int, timeout: float) -> int:
+        """Store a message if the last one on `subject` has stream sequence `expected` (0 = there is none).
+
+        Returns its stream sequence. Raises Conflict, OutcomeUnknown, ResourceExhausted.
+        """
+        headers = {"Nats-Expected-Last-Subject-Sequence": str(expected), **trace_headers()}
+        try:
+            answer = await self.js.publish(subject, data, timeout=timeout, headers=headers)
+        except APIError as error:
+            if error.err_code in WRONG_LAST_SEQUENCE:
+                raise Conflict from error
+            if error.err_code in _FULL:
+                raise ResourceExhausted(
+                    "STORE_FULL", "the job store is full: free disk space or raise the stream's limit, then try again"
+                ) from error
+            raise OutcomeUnknown(str(error)) from error
+        except (NatsTimeout, TimeoutError, NoStreamResponseError, NoRespondersError, ConnectionClosedError) as error:
+            raise OutcomeUnknown(str(error)) from error
+        return int(answer.seq)
+
+    async def last(self, stream: str, subject: str, *, timeout: float = 2.0) -> Stored | None:
+        """The last message on a subject, from the stream's leader. Raises Unavailable."""
+        try:
+            message = await asyncio.wait_for(self.js.get_last_msg(stream, subject, direct=False), timeout)
+        except NotFoundError:
+            return None
+        except (APIError, nats.errors.Error, TimeoutError) as error:
+            raise nats_away() from error
+        return Stored(int(message.seq or 0), subject, message.data or b"")
+
+    async def read(
+        self, stream: str, subject: str, *, start: int = 1, limit: int | None = None, timeout: float = 5.0
+    ) -> list[Stored]:
+        """Messages on a subject (wildcards allowed) from stream sequence `start` on, in order. Raises Unavailable."""
+        found: list[Stored] = []
+        while True:
+            want = _BATCH if limit is None else min(_BATCH, limit - len(found))
+            page, pending = await self._read_page(stream, subject, start, want, timeout)
+            found += page
+            if not page or not pending or (limit is not None and len(found) >= limit):
+                return found
+            start = page[-1].sequence + 1
+
+    async def _read_page(
+        self, stream: str, subject: str, start: int, batch: int, timeout: float
+    ) -> tuple[list[Stored], int]:
+        inbox = self.client.new_inbox()
+        request = {"seq": start, "next_by_subj": subject, "batch": batch, "max_bytes": _MAX_BATCH_BYTES}
+        page: list[Stored] = []
+        try:
+            replies = await self.client.subscribe(inbox)
+            try:
+                await self.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=inbox)
+                while True:
+                    message = await replies.next_msg(timeout=timeout)
+                    headers = message.headers or {}
+                    status = headers.get("Status", "")
+                    if status == "404":
+                        return page, 0
+                    if status == "204":  # end of batch
+                        return page, int(headers.get("Nats-Num-Pending", "0"))
+                    if status:
+                        raise nats_away(f"{status} {headers.get('Description', '')}")
+                    page.append(Stored(int(headers["Nats-Sequence"]), headers["Nats-Subject"], message.data))
+            finally:
+                await replies.unsubscribe()
+        except (nats.errors.Error, TimeoutError) as error:
+            raise nats_away() from error
+
+    async def last_sequence(self, stream: str) -> int:
+        """The stream's last sequence. Raises Unavailable."""
+        try:
+            info = await self.js.stream_info(stream)
+        except (APIError, nats.errors.Error, TimeoutError) as error:
+            raise nats_away() from error
+        return int(info.state.last_seq)
+
+    async def subjects(self, stream: str, pattern: str) -> list[str]:
+        """Subjects with messages in a stream. Raises Unavailable."""
+        try:
+            info = await self.js.stream_info(stream, subjects_filter=pattern)
+        except (APIError, nats.errors.Error, TimeoutError) as error:
+            raise nats_away() from error
+        return sorted(info.state.subjects or {})
+
+
+def nats_away(detail: str = "") -> Unavailable:
+    """What the caller is told while NATS does not answer."""
+    text = "the job store (NATS) does not answer; nothing was lost, try again shortly"
+    return Unavailable("NATS_UNAVAILABLE", f"{text} ({detail})" if detail else text, retry_after=timedelta(seconds=1))

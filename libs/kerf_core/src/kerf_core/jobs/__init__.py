@@ -1,0 +1,1 @@
+"""The job protocol: a job is its log."""

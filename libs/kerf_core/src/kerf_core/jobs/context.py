@@ -1,0 +1,165 @@
+"""What a stage's handler is given, and how its progress reaches the log."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import ParamSpec, TypeVar
+
+from kerf.artifacts.v1.artifacts_pb2 import Artifact
+from kerf.jobs.v1.event_pb2 import JobEvent, Preview, Progress
+from kerf.jobs.v1.job_pb2 import Stage
+
+from kerf_core.blobs import BlobStore
+from kerf_core.bus import Bus
+from kerf_core.compute import ComputePool
+from kerf_core.errors import KerfError
+from kerf_core.jobs.fold import IllegalEntry
+from kerf_core.jobs.log import JobLog
+from kerf_core.settings import ServiceSettings
+from kerf_core.stages import CancelToken, JobId, TenantId
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_ENTRIES_PER_DOUBLING = 50
+_LIVE_SECONDS = 0.1
+_MAX_PREVIEW_BYTES = 64 << 10
+
+
+class ProgressBudget:
+    """Progress entries that this process may still write this second."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._left = per_second
+        self._at = time.monotonic()
+
+    def take(self) -> bool:
+        """Use one, if there is one."""
+        now = time.monotonic()
+        self._left = min(self._per_second, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class RunningStage:
+    """Implements `StageContext` for one attempt."""
+
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        blobs: BlobStore,
+        pool: ComputePool,
+        log: JobLog,
+        stage: Stage,
+        attempt: int,
+        fence: int,
+        inputs: list[list[Artifact]],
+        progress_so_far: int,
+        settings: ServiceSettings,
+        budget: ProgressBudget,
+    ) -> None:
+        self.tenant: TenantId = log.ref.tenant
+        self.job: JobId = log.ref.job
+        self.stage = stage
+        self.attempt = attempt
+        self.inputs = inputs
+        self.cancel = CancelToken()
+        self.advanced_at = time.monotonic()
+        self._bus = bus
+        self._blobs = blobs
+        self._pool = pool
+        self._log = log
+        self._fence = fence
+        self._entries = progress_so_far
+        self._settings = settings
+        self._budget = budget
+        self._loop = asyncio.get_running_loop()
+        self._newest: Progress | None = None
+        self._news = asyncio.Event()
+
+    async def read(self, artifact: Artifact) -> bytes:
+        """See StageContext."""
+        return await self._blobs.get(self.tenant, artifact.sha256)
+
+    async def store(
+        self,
+        data: bytes,
+        media_type: str,
+        *,
+        size_px: tuple[int, int] = (0, 0),
+        size_mm: tuple[float, float] = (0.0, 0.0),
+        labels: dict[str, str] | None = None,
+        rebuildable: bool = False,
+    ) -> Artifact:
+        """See StageContext."""
+        self.cancel.raise_if_cancelled()
+        artifact = await self._blobs.put(
+            self.tenant, data, media_type, size_px=size_px, size_mm=size_mm, original=not rebuildable
+        )
+        artifact.labels.update(labels or {})
+        artifact.rebuildable = rebuildable
+        return artifact
+
+    async def compute(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """See StageContext."""
+        self.advanced_at = time.monotonic()
+        return await self._pool.run(work, *args, **kwargs)
+
+    def progress(self, step: int, total: int, *, eta_seconds: float = -1.0, message: str = "") -> None:
+        """See StageContext."""
+        self.advanced_at = time.monotonic()
+        newest = Progress(
+            stage=self.stage.id,
+            step=step,
+            total=total,
+            fraction=min(1.0, step / total) if total else 0.0,
+            eta_seconds=eta_seconds,
+            message=message,
+        )
+        self._loop.call_soon_threadsafe(self._noted, newest)
+
+    def preview(self, image: int, step: int, png: bytes) -> None:
+        """See StageContext."""
+        self.advanced_at = time.monotonic()
+        if len(png) <= _MAX_PREVIEW_BYTES and not self.cancel.cancelled:
+            event = JobEvent(job=self._log.ref.name, attempt=self.attempt)
+            event.preview.CopyFrom(Preview(stage=self.stage.id, image=image, step=step, png=png))
+            self._loop.call_soon_threadsafe(self._send_live, event)
+
+    def _noted(self, newest: Progress) -> None:
+        self._newest = newest
+        self._news.set()
+
+    def _send_live(self, event: JobEvent) -> None:
+        event.time.GetCurrentTime()
+        task = self._loop.create_task(self._bus.publish(self._log.ref.live, event.SerializeToString()))
+        task.add_done_callback(lambda done: done.exception())
+
+    async def write_progress(self) -> None:
+        """Carry progress into the log at a bounded rate, and all of it to the live subject. Runs until cancelled."""
+        next_entry = time.monotonic()
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            newest = self._newest
+            if newest is None or self.cancel.cancelled:
+                continue
+            if time.monotonic() >= next_entry and self._may_write():
+                interval = 2 ** (self._entries // _ENTRIES_PER_DOUBLING) / self._settings.progress_per_second
+                next_entry = time.monotonic() + interval
+                self._entries += 1
+                with suppress(KerfError, IllegalEntry):  # the heartbeat and the commit find out what it means
+                    await self._log.append(JobEvent(progress=newest), fence=self._fence)
+            else:
+                self._send_live(JobEvent(job=self._log.ref.name, attempt=self.attempt, progress=newest))
+            await asyncio.sleep(_LIVE_SECONDS)
+
+    def _may_write(self) -> bool:
+        return self._entries < self._settings.progress_max_entries and self._budget.take()

@@ -1,0 +1,268 @@
+"""Dispatch: which waiting stage goes to the workers next. Priority, fairness and deadlines are decided here only.
+
+Every act is conditional on what is stored, so that any number of dispatchers may act at once; a lease merely keeps
+them from doing the same work twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+from kerf.jobs.v1.event_pb2 import Cancelled, Failed, JobEvent
+from kerf.runtime.v1.runtime_pb2 import Lease, Slots
+from nats.aio.msg import Msg
+from nats.js.errors import KeyNotFoundError
+
+from kerf_core.bus import Bus, Conflict, OutcomeUnknown
+from kerf_core.errors import Code, KerfError, ResourceExhausted
+from kerf_core.jobs.fold import IllegalEntry
+from kerf_core.jobs.log import JobLog
+from kerf_core.jobs.names import JobRef, parse_work
+from kerf_core.jobs.view import JobView, Row
+from kerf_core.metrics import JOBS_ENDED, JOBS_WAITING
+from kerf_core.settings import ServiceSettings
+from kerf_core.streams import LEASES, WORK
+
+LOG = logging.getLogger(__name__)
+SLOTS_EXPIRE_SECONDS = 6.0
+_COALESCE_SECONDS = 0.002
+
+
+async def dispatch_stage(bus: Bus, ref: JobRef, kind: str, stage: int, *, timeout: float = 2.0) -> bool:
+    """Queue a stage. A refusal means that it is queued or in flight already, which is as good.
+
+    Returns False where the outcome is unknown; the sweep repairs it.
+    """
+    try:
+        await bus.append(ref.work(kind, stage), b"", expected=0, timeout=timeout)
+    except Conflict:
+        return True
+    except (OutcomeUnknown, ResourceExhausted) as error:
+        LOG.warning("could not dispatch %s stage %d, the sweep will: %s", ref.name, stage, error)
+        return False
+    return True
+
+
+class Policy(Protocol):
+    """Chooses among waiting stages."""
+
+    def choose(self, waiting: Iterable[Row], places: int) -> Sequence[Row]:
+        """At most `places` rows, the first to go first."""
+        ...
+
+
+class FirstComeFirstServed:
+    """In order of acceptance."""
+
+    def choose(self, waiting: Iterable[Row], places: int) -> Sequence[Row]:
+        """The oldest first."""
+        return sorted(waiting, key=lambda row: row.ref.job)[:places]
+
+
+@dataclass
+class SlotBoard:
+    """Free slots of the workers, as they announce them on `kerf.v1.slots.<kind>.<worker>`."""
+
+    _heard: dict[str, dict[str, tuple[Slots, float]]] = field(default_factory=lambda: defaultdict(dict))
+
+    async def start(self, bus: Bus, wake: asyncio.Event) -> None:
+        """Listen; set `wake` at every announcement."""
+
+        async def received(message: Msg) -> None:
+            _, _, _, kind, worker = message.subject.split(".")
+            self._heard[kind][worker] = (Slots.FromString(message.data), time.monotonic())
+            wake.set()
+
+        await bus.client.subscribe("kerf.v1.slots.*.*", cb=received)
+
+    def free(self, kind: str) -> int:
+        """Free slots of all live workers of a kind."""
+        return sum(slots.free for slots in self._live(kind))
+
+    def capacity(self, kind: str) -> int:
+        """All slots of all live workers of a kind; 0 = no worker is heard of."""
+        return sum(slots.capacity for slots in self._live(kind))
+
+    def _live(self, kind: str) -> list[Slots]:
+        horizon = time.monotonic() - SLOTS_EXPIRE_SECONDS
+        return [slots for slots, heard_at in self._heard[kind].values() if heard_at > horizon]
+
+
+class Dispatcher:
+    """Keeps at most twice the free slots of each kind queued, and repairs what was left half-done."""
+
+    def __init__(
+        self, bus: Bus, view: JobView, settings: ServiceSettings, holder: str, policy: Policy | None = None
+    ) -> None:
+        self._bus = bus
+        self._view = view
+        self._settings = settings
+        self._holder = holder
+        self._policy = policy or FirstComeFirstServed()
+        self.board = SlotBoard()
+        self._wake = asyncio.Event()
+        self._waiting: dict[str, dict[JobRef, Row]] = defaultdict(dict)
+        self._queued: dict[JobRef, tuple[str, int]] = {}
+        self._queued_count: dict[str, int] = defaultdict(int)
+        self._leads = False
+        view.on_change(self._changed)
+
+    async def start(self) -> None:
+        """Begin to listen for free slots."""
+        await self.board.start(self._bus, self._wake)
+
+    async def offer(self, ref: JobRef, kind: str) -> None:
+        """The first stage of a job that was just accepted: dispatched at once while nothing of its kind waits."""
+        if ref not in self._queued and not self._waiting[kind] and self._places(kind) > 0:
+            self._mark_queued(ref, kind, 0)
+            if not await dispatch_stage(self._bus, ref, kind, 0):
+                self._unmark(ref)
+
+    def position(self, ref: JobRef, kind: str) -> int:
+        """How many of the kind wait before this job."""
+        return sum(1 for other in self._waiting[kind] if other.job < ref.job)
+
+    async def run(self) -> None:
+        """Dispatch until cancelled."""
+        next_sweep = 0.0
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._until_next_due(next_sweep))
+            await asyncio.sleep(_COALESCE_SECONDS)
+            self._wake.clear()
+            try:
+                if time.monotonic() >= next_sweep:
+                    next_sweep = time.monotonic() + self._settings.sweep_interval.total_seconds()
+                    self._leads = await self._hold_lease()
+                    if self._leads:
+                        await self._sweep()
+                if self._leads:
+                    await self._serve_waiting()
+            except KerfError as error:
+                LOG.warning("dispatcher: %s", error)
+
+    def _until_next_due(self, next_sweep: float) -> float:
+        due = [next_sweep - time.monotonic()]
+        wall = time.time()
+        for rows in self._waiting.values():
+            due += [row.head.retry_at.ToNanoseconds() / 1e9 - wall for row in rows.values() if _delayed(row)]
+        return max(0.01, min(due))
+
+    async def _serve_waiting(self) -> None:
+        for kind, rows in self._waiting.items():
+            JOBS_WAITING.labels(kind).set(len(rows))
+            places = self._places(kind)
+            if places <= 0 or not rows:
+                continue
+            ready = [row for row in rows.values() if not _delayed(row)]
+            chosen = self._policy.choose(ready, places)
+            for row in chosen:
+                self._mark_queued(row.ref, kind, row.head.stage)
+            sent = await asyncio.gather(*(dispatch_stage(self._bus, r.ref, kind, r.head.stage) for r in chosen))
+            for row, done in zip(chosen, sent, strict=True):
+                if not done:
+                    self._unmark(row.ref)
+
+    def _places(self, kind: str) -> int:
+        return 2 * self.board.free(kind) - self._queued_count[kind]
+
+    def _mark_queued(self, ref: JobRef, kind: str, stage: int) -> None:
+        self._unmark(ref)
+        self._waiting[kind].pop(ref, None)
+        self._queued[ref] = (kind, stage)
+        self._queued_count[kind] += 1
+
+    def _unmark(self, ref: JobRef) -> None:
+        known = self._queued.pop(ref, None)
+        if known is not None:
+            self._queued_count[known[0]] -= 1
+
+    def _changed(self, row: Row) -> None:
+        ref, head = row.ref, row.head
+        known = self._queued.get(ref)
+        if known is not None and (row.ended or head.fence != 0 or known[1] != head.stage):
+            self._unmark(ref)
+            known = None
+        for rows in self._waiting.values():
+            rows.pop(ref, None)
+        if row.ended:
+            self._wake.set()  # a slot is about to be free
+        elif head.fence == 0 and not head.cancel_requested and known is None:
+            self._waiting[row.kind][ref] = row
+            self._wake.set()
+
+    async def _hold_lease(self) -> bool:
+        try:
+            bucket = await self._bus.bucket(LEASES)
+            try:
+                held = Lease.FromString((await bucket.get("dispatcher")).value or b"")
+                if held.holder != self._holder:
+                    return False
+            except KeyNotFoundError:
+                pass
+            await bucket.put("dispatcher", Lease(holder=self._holder).SerializeToString())
+        except Exception as error:  # noqa: BLE001 - whatever NATS says: acting without the lease is safe, not acting is not
+            LOG.warning("dispatcher lease: %s", error)
+        return True
+
+    async def _sweep(self) -> None:
+        """Compare what should be queued with what is; end what is overdue."""
+        queued = {}
+        for subject in await self._bus.subjects(WORK, "kerf.v1.work.>"):
+            work = parse_work(subject)
+            queued[work.ref] = (work.kind, work.stage)
+        for ref in list(self._queued):
+            if ref not in queued:
+                self._unmark(ref)
+        for row in list(self._view.open_rows()):
+            await self._sweep_row(row, queued.get(row.ref))
+
+    async def _sweep_row(self, row: Row, queued: tuple[str, int] | None) -> None:
+        head = row.head
+        age = time.time() - row.updated_ns / 1e9
+        if head.HasField("deadline") and head.deadline.ToNanoseconds() <= time.time_ns():
+            await self._end(row, JobEvent(failed=Failed(error=_deadline_passed())))
+        elif head.cancel_requested and age > 2 * self._settings.ack_wait.total_seconds():
+            await self._end(row, JobEvent(cancelled=Cancelled(reason="the worker did not answer the request in time")))
+        elif queued is not None:
+            if head.fence == 0 and queued[1] == head.stage and row.ref not in self._queued:
+                self._mark_queued(row.ref, *queued)
+        elif head.fence == 0 and not head.cancel_requested:
+            if row.ref not in self._queued:
+                self._waiting[row.kind][row.ref] = row
+        elif age > self._settings.ack_wait.total_seconds():
+            # An attempt is open, but its message is gone (a stale ack can delete it): let the queue prove it lost.
+            await dispatch_stage(self._bus, row.ref, row.kind, head.stage)
+
+    async def _end(self, row: Row, event: JobEvent) -> None:
+        log = JobLog(
+            self._bus,
+            row.ref,
+            append_timeout=self._settings.append_timeout,
+            retry_for=self._settings.append_timeout * 2,
+        )
+        try:
+            await log.refresh()
+            stored = await log.append(event)
+        except IllegalEntry:
+            return
+        JOBS_ENDED.labels(stored.WhichOneof("body"), stored.head.reason).inc()
+
+
+def _delayed(row: Row) -> bool:
+    return row.head.HasField("retry_at") and row.head.retry_at.ToNanoseconds() > time.time_ns()
+
+
+def _deadline_passed() -> Status:
+    status = Status(code=Code.DEADLINE_EXCEEDED.value, message="the job's deadline passed before it ended")
+    status.details.add().Pack(ErrorInfo(reason="JOB_DEADLINE_EXCEEDED", domain="kerf"))
+    return status

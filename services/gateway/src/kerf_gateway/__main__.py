@@ -1,0 +1,70 @@
+"""Start the gateway: `python -m kerf_gateway`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from kerf.artifacts.v1.artifacts_pb2_grpc import add_ArtifactServiceServicer_to_server
+from kerf.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
+from kerf_core.catalog import CatalogReader
+from kerf_core.grpc_server import GrpcServer
+from kerf_core.jobs.dispatch import Dispatcher
+from kerf_core.jobs.feed import EventFeed
+from kerf_core.jobs.view import JobView
+from kerf_core.service import Parts, Runtime, run_service
+from kerf_core.settings import load_settings
+
+from kerf_gateway.acceptance import Acceptance
+from kerf_gateway.artifact_servicer import ArtifactServicer
+from kerf_gateway.job_servicer import JobServicer
+from kerf_gateway.settings import GatewaySettings
+from kerf_gateway.watchers import Watchers
+
+
+def main() -> None:
+    """Run until told to stop."""
+    settings = load_settings(GatewaySettings)
+
+    async def build(runtime: Runtime) -> Parts:
+        feed = EventFeed(runtime.bus, compare_every=settings.compare_every)
+        view = JobView(feed)
+        dispatcher = Dispatcher(runtime.bus, view, settings, holder=runtime.worker)
+        watchers = Watchers(runtime.bus, feed, settings.watch_queue)
+        jobs = JobServicer(
+            acceptance=Acceptance(runtime.bus, dispatcher, settings),
+            view=view,
+            watchers=watchers,
+            dispatcher=dispatcher,
+            catalog=CatalogReader(runtime.bus),
+            blobs=runtime.blobs,
+            settings=settings,
+        )
+        artifacts = ArtifactServicer(runtime.blobs, settings)
+        await dispatcher.start()
+        await watchers.start()
+        await feed.start()
+
+        async def background(server: GrpcServer) -> None:
+            dispatching = asyncio.create_task(dispatcher.run())
+            try:
+                await server.draining.wait()
+                watchers.drain()
+                await dispatching
+            finally:
+                dispatching.cancel()
+                await feed.stop()
+
+        return Parts(
+            service_names=["kerf.jobs.v1.JobService", "kerf.artifacts.v1.ArtifactService"],
+            add=[
+                lambda server: add_JobServiceServicer_to_server(jobs, server),
+                lambda server: add_ArtifactServiceServicer_to_server(artifacts, server),
+            ],
+            background=background,
+        )
+
+    run_service("gateway", settings, build)
+
+
+if __name__ == "__main__":
+    main()

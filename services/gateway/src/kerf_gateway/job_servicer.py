@@ -1,0 +1,184 @@
+"""`JobService` over gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+
+from grpc.aio import ServicerContext
+from kerf.jobs.v1 import job_service_pb2 as api
+from kerf.jobs.v1.event_pb2 import Cancelled, CancelRequested, JobEvent, Queued
+from kerf.jobs.v1.job_pb2 import Job
+from kerf.jobs.v1.job_service_pb2_grpc import JobServiceServicer
+from kerf_core.auth import current_tenant, require_operator
+from kerf_core.blobs import BlobStore
+from kerf_core.catalog import CatalogReader
+from kerf_core.errors import FailedPrecondition, InvalidArgument, NotFound
+from kerf_core.jobs.dispatch import Dispatcher
+from kerf_core.jobs.fold import TERMINAL, IllegalEntry
+from kerf_core.jobs.names import TOKEN, JobRef
+from kerf_core.jobs.view import JobView, Row
+from kerf_core.stages import JobId
+
+from kerf_gateway.acceptance import Acceptance
+from kerf_gateway.projection import job_of, summary_of
+from kerf_gateway.settings import GatewaySettings
+from kerf_gateway.spec import check_names, check_shape, clean
+from kerf_gateway.watchers import Watchers
+
+_SAVES_ON_CANCEL = frozenset({"trainer"})
+_DEFAULT_PAGE = 50
+
+
+class JobServicer(JobServiceServicer):
+    """See job_service.proto. Every method works for the tenant of the caller's API key only."""
+
+    def __init__(
+        self,
+        *,
+        acceptance: Acceptance,
+        view: JobView,
+        watchers: Watchers,
+        dispatcher: Dispatcher,
+        catalog: CatalogReader,
+        blobs: BlobStore,
+        settings: GatewaySettings,
+    ) -> None:
+        self._acceptance = acceptance
+        self._view = view
+        self._watchers = watchers
+        self._dispatcher = dispatcher
+        self._catalog = catalog
+        self._blobs = blobs
+        self._settings = settings
+
+    async def CreateJob(self, request: api.CreateJobRequest, context: ServicerContext) -> Job:
+        ref, entries = await self._accept(request)
+        return job_of(ref, entries)
+
+    async def GetJob(self, request: api.GetJobRequest, context: ServicerContext) -> Job:
+        ref = _ref(request.name)
+        return job_of(ref, await self._entries(ref))
+
+    async def ListJobs(self, request: api.ListJobsRequest, context: ServicerContext) -> api.ListJobsResponse:
+        rows = self._view.newest_first(current_tenant(), _page_token(request.page_token))
+        page, token = _page((row for row in rows if _matches(row, request.filter)), request.page_size)
+        jobs = [summary_of(row.ref, row.head, row.sequence) for row in page]
+        return api.ListJobsResponse(jobs=jobs, next_page_token=token)
+
+    async def CancelJob(self, request: api.CancelJobRequest, context: ServicerContext) -> Job:
+        ref = _ref(request.name)
+        await self._cancel(ref, request.reason or "cancelled by the caller")
+        return job_of(ref, await self._entries(ref))
+
+    async def RetryJob(self, request: api.RetryJobRequest, context: ServicerContext) -> Job:
+        entries = await self._entries(_ref(request.name))
+        if entries[-1].head.state not in TERMINAL:
+            raise FailedPrecondition("JOB_NOT_ENDED", f"{request.name} has not ended yet: cancel it, or wait")
+        again = clean(entries[0].accepted.job)
+        again.ClearField("deadline")
+        again.retry_of = request.name
+        ref, new_entries = await self._acceptance.accept(current_tenant(), request.request_id, again)
+        return job_of(ref, new_entries)
+
+    async def WatchJob(self, request: api.WatchJobRequest, context: ServicerContext) -> AsyncIterator[JobEvent]:
+        ref = _ref(request.name)
+        events = self._watchers.follow(ref, request.after_sequence, durable_only=request.durable_only)
+        try:
+            async for event in events:
+                yield event
+                if event.HasField("accepted") and not request.durable_only:
+                    position = self._dispatcher.position(ref, event.head.kinds[0])
+                    if position > 0:
+                        yield JobEvent(job=ref.name, time=event.time, queued=Queued(position=position))
+        finally:
+            await events.aclose()
+
+    async def RunJob(self, request: api.CreateJobRequest, context: ServicerContext) -> AsyncIterator[JobEvent]:
+        ref, _ = await self._accept(request)
+        ended = False
+        events = self._watchers.follow(ref, 0)
+        try:
+            async for event in events:
+                ended = event.head.state in TERMINAL
+                yield event
+        except (asyncio.CancelledError, GeneratorExit):
+            if request.cancel_on_disconnect and not ended:
+                await asyncio.shield(self._cancel(ref, "the caller left the stream"))
+            raise
+        finally:
+            await events.aclose()
+
+    async def ListDeadLetters(
+        self, request: api.ListDeadLettersRequest, context: ServicerContext
+    ) -> api.ListDeadLettersResponse:
+        require_operator()
+        rows = self._view.dead_letters(_page_token(request.page_token))
+        page, token = _page(rows, request.page_size)
+        letters = [
+            api.DeadLetter(tenant=row.ref.tenant, job=summary_of(row.ref, row.head, row.sequence), kind=row.kind)
+            for row in page
+        ]
+        return api.ListDeadLettersResponse(dead_letters=letters, next_page_token=token)
+
+    async def _accept(self, request: api.CreateJobRequest) -> tuple[JobRef, list[JobEvent]]:
+        tenant = current_tenant()
+        check_shape(request.job, self._settings)
+        job = clean(request.job)
+        await check_names(job, tenant, self._catalog, self._blobs)
+        return await self._acceptance.accept(tenant, request.request_id, job)
+
+    async def _entries(self, ref: JobRef) -> list[JobEvent]:
+        entries = await self._acceptance.log(ref).load()
+        if not entries:
+            raise NotFound("JOB_NOT_FOUND", f"{ref.name} does not exist")
+        return entries
+
+    async def _cancel(self, ref: JobRef, reason: str) -> None:
+        log = self._acceptance.log(ref)
+        tail = await log.refresh()
+        if tail is None:
+            raise NotFound("JOB_NOT_FOUND", f"{ref.name} does not exist")
+        saves = tail.head.fence != 0 and tail.head.kinds[tail.head.stage] in _SAVES_ON_CANCEL
+        event = JobEvent(cancelled=Cancelled(reason=reason))
+        if saves:
+            if tail.head.cancel_requested:
+                return
+            event = JobEvent(cancel_requested=CancelRequested(reason=reason))
+        try:
+            await log.append(event)
+        except IllegalEntry:
+            return  # it ended before: the first terminal entry stands
+
+
+def _ref(name: str) -> JobRef:
+    return JobRef(current_tenant(), JobId(name.removeprefix("jobs/")))
+
+
+def _page_token(token: str) -> JobId | None:
+    if token and not TOKEN.match(token):
+        raise InvalidArgument.of_field("page_token", "is not one that this method answered with")
+    return JobId(token) if token else None
+
+
+def _page(rows: Iterable[Row], page_size: int) -> tuple[list[Row], str]:
+    size = page_size or _DEFAULT_PAGE
+    page: list[Row] = []
+    for row in rows:
+        if len(page) == size:
+            return page, page[-1].ref.job
+        page.append(row)
+    return page, ""
+
+
+def _matches(row: Row, wanted: api.JobFilter) -> bool:
+    head = row.head
+    created = head.create_time.ToNanoseconds()
+    return (
+        (not wanted.states or head.state in wanted.states)
+        and (not wanted.kind or wanted.kind in head.kinds)
+        and all(head.labels.get(key) == value for key, value in wanted.labels.items())
+        and (not wanted.HasField("created_after") or created >= wanted.created_after.ToNanoseconds())
+        and (not wanted.HasField("created_before") or created < wanted.created_before.ToNanoseconds())
+    )
+
