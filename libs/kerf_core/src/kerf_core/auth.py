@@ -9,10 +9,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 import nats.errors
-from kerf.runtime.v1.runtime_pb2 import ApiKey
 from nats.js import JetStreamContext
 from nats.js.errors import APIError, KeyNotFoundError, NoKeysError
 
+from kerf.runtime.v1.runtime_pb2 import ApiKey
 from kerf_core.bus import Bus, nats_away
 from kerf_core.errors import InvalidArgument, PermissionDenied, Unauthenticated, Unavailable
 from kerf_core.jobs.names import TOKEN
@@ -95,7 +95,9 @@ class KeyRing:
             record = ApiKey.FromString((await bucket.get(entry)).value or b"")
         except (KeyNotFoundError, NoKeysError):
             self._known.pop(entry, None)
-            raise Unauthenticated("API_KEY_UNKNOWN", "this API key is not known here: ask your operator for one") from None
+            raise Unauthenticated(
+                "API_KEY_UNKNOWN", "this API key is not known here: ask your operator for one"
+            ) from None
         except (APIError, nats.errors.Error, TimeoutError, Unavailable) as error:
             if known is not None:
                 return known[0]

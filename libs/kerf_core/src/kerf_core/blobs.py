@@ -21,10 +21,10 @@ from typing import Any, TypeVar
 from urllib.parse import urlparse
 
 import urllib3
-from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from minio import Minio
 from minio.error import InvalidResponseError, S3Error, ServerError
 
+from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf_core.errors import DataLoss, KerfError, NotFound, ResourceExhausted, Unavailable
 from kerf_core.metrics import BLOB_SECONDS
 from kerf_core.settings import ServiceSettings
@@ -90,7 +90,7 @@ class BlobStore:
                 io.BytesIO(data),
                 len(data),
                 content_type=media_type,
-                user_metadata={f"{_META}{name}": value for name, value in meta.items()},
+                metadata={f"{_META}{name}": value for name, value in meta.items()},
                 part_size=_PART_BYTES,
             )
 
@@ -152,7 +152,9 @@ class BlobStore:
         key = upload_key(tenant, upload)
         found = await self._run("stat", lambda: self._client.stat_object(self._bucket, key))
         if int(found.size or 0) > max_bytes:
-            raise ResourceExhausted("UPLOAD_TOO_LARGE", f"uploads/{upload} has {found.size} bytes, at most {max_bytes} fit")
+            raise ResourceExhausted(
+                "UPLOAD_TOO_LARGE", f"uploads/{upload} has {found.size} bytes, at most {max_bytes} fit"
+            )
         return await self._run("get", lambda: self._read(key))
 
     async def delete_upload(self, tenant: TenantId, upload: str) -> None:
@@ -238,7 +240,7 @@ def _refusal(error: Exception) -> KerfError | None:
         return error
     if isinstance(error, S3Error):
         if error.code in _MISSING:
-            name = str(error._object_name or "").rsplit("/", 1)[-1]  # noqa: SLF001 - minio offers no public name
+            name = str(error.object_name or "").rsplit("/", 1)[-1]
             return NotFound("ARTIFACT_NOT_FOUND", f"artifacts/{name} does not exist")
         if error.code in _FULL:
             return ResourceExhausted("STORAGE_FULL", "the artifact store is full: free space, then try again")

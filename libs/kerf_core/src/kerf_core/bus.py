@@ -14,8 +14,8 @@ from nats.aio.client import Client
 from nats.errors import ConnectionClosedError, NoRespondersError, OutboundBufferLimitError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
-from nats.js.kv import KeyValue
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
+from nats.js.kv import KeyValue
 
 from kerf_core.errors import ResourceExhausted, Unavailable
 from kerf_core.settings import ServiceSettings
@@ -85,13 +85,7 @@ class Bus:
         }
         if settings.nats_user:
             options |= {"user": settings.nats_user, "password": settings.nats_password.get_secret_value()}
-        while True:
-            try:
-                bus = cls(await nats.connect(**options))
-                break
-            except (nats.errors.Error, OSError, TimeoutError) as error:
-                LOG.warning("cannot reach NATS at %s: %s", settings.nats_url, str(error) or type(error).__name__)
-                await asyncio.sleep(0.5)
+        bus = cls(await _first_connection(options))
         box.append(bus)
         return bus
 
@@ -207,6 +201,15 @@ class Bus:
         except (APIError, nats.errors.Error, TimeoutError) as error:
             raise nats_away() from error
         return sorted(info.state.subjects or {})
+
+
+async def _first_connection(options: dict[str, Any]) -> Client:
+    while True:
+        try:
+            return await nats.connect(**options)
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            LOG.warning("cannot reach NATS: %s", str(error) or type(error).__name__)
+            await asyncio.sleep(0.5)
 
 
 def nats_away(detail: str = "") -> Unavailable:

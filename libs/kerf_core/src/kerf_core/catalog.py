@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterable
 
 import nats.errors
-from kerf.runtime.v1.runtime_pb2 import Catalog, CatalogEntry
 from nats.js.errors import APIError, KeyNotFoundError, NoKeysError
 
+from kerf.runtime.v1.runtime_pb2 import Catalog, CatalogEntry
 from kerf_core.bus import Bus, nats_away
 from kerf_core.errors import FailedPrecondition
 from kerf_core.streams import CONFIG

@@ -73,7 +73,7 @@ class ComputePool:
             listener()
 
     async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run blocking work in a thread. A cancelled caller still waits for the thread: cancel its token to be quick."""
+        """Run blocking work in a thread. A cancelled caller still waits for the thread: cancel its token too."""
         loop = asyncio.get_running_loop()
         context = contextvars.copy_context()
         future = loop.run_in_executor(self._threads, lambda: context.run(work, *args, **kwargs))

@@ -8,7 +8,9 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120
 
 GRPC_SECONDS = Histogram("kerf_grpc_server_seconds", "Time of gRPC calls.", ["method", "code"], buckets=_SECONDS)
 GRPC_RUNNING = Gauge("kerf_grpc_server_running", "gRPC calls in progress.", ["method"])
-STAGE_SECONDS = Histogram("kerf_stage_seconds", "Time of stage attempts.", ["kind", "task", "outcome"], buckets=_SECONDS)
+STAGE_SECONDS = Histogram(
+    "kerf_stage_seconds", "Time of stage attempts.", ["kind", "task", "outcome"], buckets=_SECONDS
+)
 STAGE_QUEUE_SECONDS = Histogram("kerf_stage_queue_seconds", "Time that stages waited.", ["kind"], buckets=_SECONDS)
 STAGE_DEVICE_SECONDS = Histogram("kerf_stage_device_seconds", "Device time of stages.", ["kind"], buckets=_SECONDS)
 STAGES_RUNNING = Gauge("kerf_stages_running", "Stages in progress.", ["kind"])

@@ -21,7 +21,7 @@ def service_config(service: str) -> SettingsConfigDict:
 
 
 def _seconds(value: object) -> object:
-    """"2.5" means seconds; anything else is left to pydantic (ISO 8601)."""
+    """A bare number means seconds; anything else is left to pydantic (ISO 8601)."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
@@ -39,9 +39,13 @@ class ServiceSettings(BaseSettings):
 
     grpc_host: str = Field("127.0.0.1", description="Address that the gRPC server listens on.")
     grpc_port: int = Field(0, ge=0, le=65535, description="Port of the gRPC server; 0 = any free one, logged.")
-    metrics_port: int = Field(0, ge=0, le=65535, description="Port of the Prometheus endpoint; 0 = any free one, logged.")
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port of the Prometheus endpoint; 0 = any free one, logged."
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severity that is logged.")
-    worker_id: str = Field("", max_length=64, pattern="^[a-z0-9-]*$", description="Name of this process; empty = drawn.")
+    worker_id: str = Field(
+        "", max_length=64, pattern="^[a-z0-9-]*$", description="Name of this process; empty = drawn."
+    )
 
     nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, separated by commas.")
     nats_user: str = Field("", description="NATS user; empty = none.")
@@ -61,8 +65,12 @@ class ServiceSettings(BaseSettings):
 
     stage_slots: int = Field(1, ge=1, le=1024, description="Stages and direct calls that compute at once.")
     max_attempts: int = Field(3, ge=1, le=20, description="Attempts before a stage fails for good.")
-    retry_backoff: Duration = Field(timedelta(seconds=2), description="Wait before attempt 2; doubles for each later one.")
-    ack_wait: Duration = Field(timedelta(seconds=15), description="Silence after which a stage is handed to another worker.")
+    retry_backoff: Duration = Field(
+        timedelta(seconds=2), description="Wait before attempt 2; doubles for each later one."
+    )
+    ack_wait: Duration = Field(
+        timedelta(seconds=15), description="Silence after which a stage is handed to another worker."
+    )
     heartbeat: Duration = Field(timedelta(seconds=4), description="Interval of a running stage's sign of life.")
     stall_timeout: Duration = Field(
         timedelta(seconds=180), description="Without progress for so long, a stage's sign of life stops."
@@ -127,7 +135,10 @@ def load_settings(model: type[Settings], argv: list[str] | None = None) -> Setti
             print(f"  {name}={default}\n      {description}")
         raise SystemExit(0)
     if arguments:
-        print(f"unknown argument {arguments[0]!r}: this service is configured by its environment, see --help", file=sys.stderr)
+        print(
+            f"unknown argument {arguments[0]!r}: this service is configured by its environment, see --help",
+            file=sys.stderr,
+        )
         raise SystemExit(2)
     try:
         return model()

@@ -13,7 +13,6 @@ from typing import NewType, ParamSpec, Protocol, TypeVar
 
 from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf.jobs.v1.job_pb2 import ItemFailure, ModelUse, Stage
-
 from kerf_core.errors import WorkCancelled
 
 TenantId = NewType("TenantId", str)
@@ -41,7 +40,7 @@ class CancelToken:
         return self._event.is_set()
 
     def raise_if_cancelled(self) -> None:
-        """Raise `WorkCancelled` if somebody asked to stop. Call it at least once per denoising step or scan line block."""
+        """Raise `WorkCancelled` if somebody asked to stop. Call it at least once per denoising step."""
         if self._event.is_set():
             raise WorkCancelled("CANCELLED", self.reason)
 
@@ -96,7 +95,7 @@ class StageContext(Protocol):
         ...
 
     def progress(self, step: int, total: int, *, eta_seconds: float = -1.0, message: str = "") -> None:
-        """Report how far the stage is. Thread-safe, cheap, may be called at any rate. Also proves that work advances."""
+        """Report how far the stage is, and that it advances. Thread-safe, cheap, may be called at any rate."""
         ...
 
     def preview(self, image: int, step: int, png: bytes) -> None:

@@ -13,7 +13,6 @@ from kerf_core.jobs.feed import EventFeed
 from kerf_core.jobs.view import JobView
 from kerf_core.service import Parts, Runtime, run_service
 from kerf_core.settings import load_settings
-
 from kerf_gateway.acceptance import Acceptance
 from kerf_gateway.artifact_servicer import ArtifactServicer
 from kerf_gateway.job_servicer import JobServicer

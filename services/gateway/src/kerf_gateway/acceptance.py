@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 
 import nats.errors
+from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError
+
 from kerf.jobs.v1.event_pb2 import Accepted, JobEvent, JobHead
 from kerf.jobs.v1.job_pb2 import Job
 from kerf.runtime.v1.runtime_pb2 import Reservation
@@ -17,8 +19,6 @@ from kerf_core.jobs.names import JobRef, new_job_id
 from kerf_core.metrics import JOBS_ACCEPTED
 from kerf_core.stages import JobId, TenantId
 from kerf_core.streams import REQUESTS
-from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError
-
 from kerf_gateway.settings import GatewaySettings
 from kerf_gateway.spec import kinds_of, make_choices
 

@@ -8,16 +8,15 @@ import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-from grpc.aio import ServicerContext
+
 from kerf.artifacts.v1 import artifacts_pb2 as api
 from kerf.artifacts.v1.artifacts_pb2_grpc import ArtifactServiceServicer
 from kerf_core.auth import current_tenant
 from kerf_core.blobs import BlobStore
 from kerf_core.compute import ComputePool
 from kerf_core.errors import InvalidArgument, ResourceExhausted
-from kerf_core.grpc_calls import validate
+from kerf_core.grpc_calls import Context, validate
 from kerf_core.stages import TenantId
-
 from kerf_gateway.inspection import inspect
 from kerf_gateway.settings import GatewaySettings
 
@@ -34,7 +33,7 @@ class ArtifactServicer(ArtifactServiceServicer):
         self._memory = ComputePool(settings.max_uploads)
 
     async def UploadArtifact(
-        self, request_iterator: AsyncIterator[api.UploadArtifactRequest], context: ServicerContext
+        self, request_iterator: AsyncIterator[api.UploadArtifactRequest], context: Context
     ) -> api.Artifact:
         tenant = current_tenant()
         async with self._memory.slot():
@@ -50,7 +49,7 @@ class ArtifactServicer(ArtifactServiceServicer):
             return await self._store(tenant, data)
 
     async def DownloadArtifact(
-        self, request: api.DownloadArtifactRequest, context: ServicerContext
+        self, request: api.DownloadArtifactRequest, context: Context
     ) -> AsyncIterator[api.DownloadArtifactResponse]:
         tenant = current_tenant()
         sha256 = request.name.removeprefix("artifacts/")
@@ -63,19 +62,17 @@ class ArtifactServicer(ArtifactServiceServicer):
             for start in range(request.offset + _CHUNK, len(data), _CHUNK):
                 yield api.DownloadArtifactResponse(chunk=data[start : start + _CHUNK])
 
-    async def GetArtifact(self, request: api.GetArtifactRequest, context: ServicerContext) -> api.Artifact:
+    async def GetArtifact(self, request: api.GetArtifactRequest, context: Context) -> api.Artifact:
         return await self._blobs.stat(current_tenant(), request.name.removeprefix("artifacts/"))
 
-    async def ListArtifacts(
-        self, request: api.ListArtifactsRequest, context: ServicerContext
-    ) -> api.ListArtifactsResponse:
+    async def ListArtifacts(self, request: api.ListArtifactsRequest, context: Context) -> api.ListArtifactsResponse:
         size = request.page_size or _DEFAULT_PAGE
         found = await self._blobs.list(current_tenant(), after=request.page_token, limit=size + 1)
         token = found[size - 1].sha256 if len(found) > size else ""
         return api.ListArtifactsResponse(artifacts=found[:size], next_page_token=token)
 
     async def CreateDownloadUrl(
-        self, request: api.CreateDownloadUrlRequest, context: ServicerContext
+        self, request: api.CreateDownloadUrlRequest, context: Context
     ) -> api.CreateDownloadUrlResponse:
         tenant = current_tenant()
         sha256 = request.name.removeprefix("artifacts/")
@@ -86,7 +83,7 @@ class ArtifactServicer(ArtifactServiceServicer):
         return answer
 
     async def CreateUploadUrl(
-        self, request: api.CreateUploadUrlRequest, context: ServicerContext
+        self, request: api.CreateUploadUrlRequest, context: Context
     ) -> api.CreateUploadUrlResponse:
         upload = secrets.token_hex(16)
         expires = self._expires(request.expires_in_seconds)
@@ -95,9 +92,7 @@ class ArtifactServicer(ArtifactServiceServicer):
         answer.expire_time.FromDatetime(datetime.now(UTC) + expires)
         return answer
 
-    async def DeleteArtifact(
-        self, request: api.DeleteArtifactRequest, context: ServicerContext
-    ) -> api.DeleteArtifactResponse:
+    async def DeleteArtifact(self, request: api.DeleteArtifactRequest, context: Context) -> api.DeleteArtifactResponse:
         await self._blobs.delete(current_tenant(), request.name.removeprefix("artifacts/"))
         return api.DeleteArtifactResponse()
 
@@ -108,9 +103,7 @@ class ArtifactServicer(ArtifactServiceServicer):
             raise InvalidArgument.of_field("expires_in_seconds", "must be 0 or at least 60")
         return timedelta(seconds=seconds)
 
-    async def _collect(
-        self, header: api.UploadHeader, parts: AsyncIterator[api.UploadArtifactRequest]
-    ) -> bytes:
+    async def _collect(self, header: api.UploadHeader, parts: AsyncIterator[api.UploadArtifactRequest]) -> bytes:
         limit = self._settings.max_upload_bytes
         if header.size_bytes > limit:
             raise _too_large(header.size_bytes, limit)

@@ -36,8 +36,8 @@ def inspect(data: bytes, limits: PictureLimits | None = None) -> Inspected:
     if max(width, height) > limits.max_side_px or width * height > limits.max_pixels:
         raise InvalidArgument(
             "PICTURE_TOO_LARGE",
-            f"The picture has {width} × {height} px; at most {limits.max_pixels:,} pixels and {limits.max_side_px:,} px "
-            "a side are read. Scale it down.",
+            f"The picture has {width} × {height} px; at most {limits.max_pixels:,} pixels and {limits.max_side_px:,} "
+            "px a side are read. Scale it down.",
         )
     size_mm = (0.0, 0.0)
     if header.pixels_per_metre is not None:

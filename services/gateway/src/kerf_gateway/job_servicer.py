@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing
 
-from grpc.aio import ServicerContext
+
 from kerf.jobs.v1 import job_service_pb2 as api
 from kerf.jobs.v1.event_pb2 import Cancelled, CancelRequested, JobEvent, Queued
 from kerf.jobs.v1.job_pb2 import Job
@@ -14,12 +15,12 @@ from kerf_core.auth import current_tenant, require_operator
 from kerf_core.blobs import BlobStore
 from kerf_core.catalog import CatalogReader
 from kerf_core.errors import FailedPrecondition, InvalidArgument, NotFound
+from kerf_core.grpc_calls import Context
 from kerf_core.jobs.dispatch import Dispatcher
 from kerf_core.jobs.fold import TERMINAL, IllegalEntry
 from kerf_core.jobs.names import TOKEN, JobRef
 from kerf_core.jobs.view import JobView, Row
 from kerf_core.stages import JobId
-
 from kerf_gateway.acceptance import Acceptance
 from kerf_gateway.projection import job_of, summary_of
 from kerf_gateway.settings import GatewaySettings
@@ -52,26 +53,26 @@ class JobServicer(JobServiceServicer):
         self._blobs = blobs
         self._settings = settings
 
-    async def CreateJob(self, request: api.CreateJobRequest, context: ServicerContext) -> Job:
+    async def CreateJob(self, request: api.CreateJobRequest, context: Context) -> Job:
         ref, entries = await self._accept(request)
         return job_of(ref, entries)
 
-    async def GetJob(self, request: api.GetJobRequest, context: ServicerContext) -> Job:
+    async def GetJob(self, request: api.GetJobRequest, context: Context) -> Job:
         ref = _ref(request.name)
         return job_of(ref, await self._entries(ref))
 
-    async def ListJobs(self, request: api.ListJobsRequest, context: ServicerContext) -> api.ListJobsResponse:
+    async def ListJobs(self, request: api.ListJobsRequest, context: Context) -> api.ListJobsResponse:
         rows = self._view.newest_first(current_tenant(), _page_token(request.page_token))
         page, token = _page((row for row in rows if _matches(row, request.filter)), request.page_size)
         jobs = [summary_of(row.ref, row.head, row.sequence) for row in page]
         return api.ListJobsResponse(jobs=jobs, next_page_token=token)
 
-    async def CancelJob(self, request: api.CancelJobRequest, context: ServicerContext) -> Job:
+    async def CancelJob(self, request: api.CancelJobRequest, context: Context) -> Job:
         ref = _ref(request.name)
         await self._cancel(ref, request.reason or "cancelled by the caller")
         return job_of(ref, await self._entries(ref))
 
-    async def RetryJob(self, request: api.RetryJobRequest, context: ServicerContext) -> Job:
+    async def RetryJob(self, request: api.RetryJobRequest, context: Context) -> Job:
         entries = await self._entries(_ref(request.name))
         if entries[-1].head.state not in TERMINAL:
             raise FailedPrecondition("JOB_NOT_ENDED", f"{request.name} has not ended yet: cancel it, or wait")
@@ -81,36 +82,33 @@ class JobServicer(JobServiceServicer):
         ref, new_entries = await self._acceptance.accept(current_tenant(), request.request_id, again)
         return job_of(ref, new_entries)
 
-    async def WatchJob(self, request: api.WatchJobRequest, context: ServicerContext) -> AsyncIterator[JobEvent]:
+    async def WatchJob(self, request: api.WatchJobRequest, context: Context) -> AsyncIterator[JobEvent]:
         ref = _ref(request.name)
-        events = self._watchers.follow(ref, request.after_sequence, durable_only=request.durable_only)
-        try:
+        async with aclosing(
+            self._watchers.follow(ref, request.after_sequence, durable_only=request.durable_only)
+        ) as events:
             async for event in events:
                 yield event
                 if event.HasField("accepted") and not request.durable_only:
                     position = self._dispatcher.position(ref, event.head.kinds[0])
                     if position > 0:
                         yield JobEvent(job=ref.name, time=event.time, queued=Queued(position=position))
-        finally:
-            await events.aclose()
 
-    async def RunJob(self, request: api.CreateJobRequest, context: ServicerContext) -> AsyncIterator[JobEvent]:
+    async def RunJob(self, request: api.CreateJobRequest, context: Context) -> AsyncIterator[JobEvent]:
         ref, _ = await self._accept(request)
         ended = False
-        events = self._watchers.follow(ref, 0)
         try:
-            async for event in events:
-                ended = event.head.state in TERMINAL
-                yield event
+            async with aclosing(self._watchers.follow(ref, 0)) as events:
+                async for event in events:
+                    ended = event.head.state in TERMINAL
+                    yield event
         except (asyncio.CancelledError, GeneratorExit):
             if request.cancel_on_disconnect and not ended:
                 await asyncio.shield(self._cancel(ref, "the caller left the stream"))
             raise
-        finally:
-            await events.aclose()
 
     async def ListDeadLetters(
-        self, request: api.ListDeadLettersRequest, context: ServicerContext
+        self, request: api.ListDeadLettersRequest, context: Context
     ) -> api.ListDeadLettersResponse:
         require_operator()
         rows = self._view.dead_letters(_page_token(request.page_token))
@@ -181,4 +179,3 @@ def _matches(row: Row, wanted: api.JobFilter) -> bool:
         and (not wanted.HasField("created_after") or created >= wanted.created_after.ToNanoseconds())
         and (not wanted.HasField("created_before") or created < wanted.created_before.ToNanoseconds())
     )
-

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from kerf_core.settings import Duration, ServiceSettings, service_config
 from pydantic import Field
+
+from kerf_core.settings import Duration, ServiceSettings, service_config
 
 
 class GatewaySettings(ServiceSettings):

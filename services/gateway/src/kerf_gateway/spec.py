@@ -12,7 +12,6 @@ from kerf_core.catalog import CatalogReader
 from kerf_core.errors import InvalidArgument, NotFound, Violation
 from kerf_core.jobs.log import now
 from kerf_core.stages import TenantId
-
 from kerf_gateway.settings import GatewaySettings
 
 KIND_OF_TASK = {

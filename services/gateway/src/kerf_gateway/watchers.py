@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+
+from nats.aio.msg import Msg
 
 from kerf.jobs.v1.event_pb2 import JobEvent
 from kerf_core.bus import Bus
@@ -16,7 +18,6 @@ from kerf_core.jobs.feed import EventFeed
 from kerf_core.jobs.fold import TERMINAL
 from kerf_core.jobs.log import read_entries
 from kerf_core.jobs.names import JobRef, parse_feed
-from nats.aio.msg import Msg
 
 _RETRY_SECONDS = 0.05
 
@@ -66,38 +67,40 @@ class Watchers:
                     watcher.queue.get_nowait()
                 watcher.queue.put_nowait(None)
 
-    async def follow(self, ref: JobRef, after: int, *, durable_only: bool = False) -> AsyncIterator[JobEvent]:
+    async def follow(self, ref: JobRef, after: int, *, durable_only: bool = False) -> AsyncGenerator[JobEvent, None]:
         """Every entry after sequence `after`, once and in order, then live; ends after the terminal one.
 
         Transient events (sequence 0) come between them unless `durable_only`. Raises NotFound; Unavailable when this
         gateway drains or NATS is away.
         """
-        async with self._registered(ref) as watcher:
+        async with self._registered(ref) as watcher, aclosing(self._endless(ref, watcher, after, durable_only)) as all_:
+            async for event in all_:
+                yield event
+                if event.sequence and event.head.state in TERMINAL:
+                    return
+
+    async def _endless(
+        self, ref: JobRef, watcher: Watcher, after: int, durable_only: bool
+    ) -> AsyncGenerator[JobEvent, None]:
+        last = after
+        lagging = False
+        while True:
             entries = await read_entries(self._bus, ref)
             if not entries:
                 raise NotFound("JOB_NOT_FOUND", f"{ref.name} does not exist")
-            last = after
-            if after >= entries[-1].sequence and entries[-1].head.state in TERMINAL:
-                return
-            while True:
-                for entry in entries:
-                    if entry.sequence > last:
-                        yield entry
-                        last = entry.sequence
-                        if entry.head.state in TERMINAL:
-                            return
-                event = await self._next(watcher, last, durable_only=durable_only)
-                if event is None:
-                    entries = await read_entries(self._bus, ref)
-                    if entries and entries[-1].sequence <= last:
-                        await asyncio.sleep(_RETRY_SECONDS)  # a replica that lags behind the feed answered
-                    continue
-                entries = []
+            if entries[-1].sequence <= last:
+                if entries[-1].head.state in TERMINAL:
+                    return
+                if lagging:  # a replica that is behind the feed answered
+                    await asyncio.sleep(_RETRY_SECONDS)
+            for entry in entries:
+                if entry.sequence > last:
+                    yield entry
+                    last = entry.sequence
+            while (event := await self._next(watcher, last, durable_only=durable_only)) is not None:
                 yield event
-                if event.sequence:
-                    last = event.sequence
-                    if event.head.state in TERMINAL:
-                        return
+                last = max(last, event.sequence)
+            lagging = True
 
     async def _next(self, watcher: Watcher, last: int, *, durable_only: bool) -> JobEvent | None:
         """The next event to send; None = the log must be read."""

@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js.errors import APIError
+
 from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf.jobs.v1.event_pb2 import (
     AttemptLost,
@@ -22,10 +26,6 @@ from kerf.jobs.v1.event_pb2 import (
     Succeeded,
 )
 from kerf.jobs.v1.job_pb2 import Job, Stage, StageReceipt, StageTiming
-from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
-from nats.js.errors import APIError
-
 from kerf_core.blobs import BlobStore
 from kerf_core.bus import Bus
 from kerf_core.compute import ComputePool
@@ -137,7 +137,9 @@ async def _run(attempt: Attempt, decision: Decision, entries: list[JobEvent]) ->
             computed_seconds=time.monotonic() - began,
             device_seconds=result.device_seconds,
         )
-        await _commit(attempt, stage, result, timing, fence=start.sequence, last=attempt.work.stage + 1 == len(job.stages))
+        await _commit(
+            attempt, stage, result, timing, fence=start.sequence, last=attempt.work.stage + 1 == len(job.stages)
+        )
         outcome = "completed"
     except KerfError as error:
         outcome = await _fail(attempt, error, start)
@@ -146,9 +148,7 @@ async def _run(attempt: Attempt, decision: Decision, entries: list[JobEvent]) ->
         STAGE_SECONDS.labels(attempt.work.kind, task, outcome).observe(time.monotonic() - began)
 
 
-async def _compute(
-    attempt: Attempt, job: Job, stage: Stage, start: JobEvent, entries: list[JobEvent]
-) -> StageResult:
+async def _compute(attempt: Attempt, job: Job, stage: Stage, start: JobEvent, entries: list[JobEvent]) -> StageResult:
     """Run the handler with its heartbeat, its progress writer and its ear on the feed. Raises KerfError only."""
     running = attempt.running = RunningStage(
         bus=attempt.bus,
@@ -307,4 +307,3 @@ async def _ack(message: Msg) -> None:
     """Take the message out of the queue for sure. If that fails it comes again and finds its stage done."""
     with suppress(NatsError, APIError, TimeoutError):
         await message.ack_sync(timeout=2)
-

@@ -11,7 +11,6 @@ from typing import ParamSpec, TypeVar
 from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf.jobs.v1.event_pb2 import JobEvent, Preview, Progress
 from kerf.jobs.v1.job_pb2 import Stage
-
 from kerf_core.blobs import BlobStore
 from kerf_core.bus import Bus
 from kerf_core.compute import ComputePool

@@ -17,11 +17,11 @@ from typing import Protocol
 
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
-from kerf.jobs.v1.event_pb2 import Cancelled, Failed, JobEvent
-from kerf.runtime.v1.runtime_pb2 import Lease, Slots
 from nats.aio.msg import Msg
 from nats.js.errors import KeyNotFoundError
 
+from kerf.jobs.v1.event_pb2 import Cancelled, Failed, JobEvent
+from kerf.runtime.v1.runtime_pb2 import Lease, Slots
 from kerf_core.bus import Bus, Conflict, OutcomeUnknown
 from kerf_core.errors import Code, KerfError, ResourceExhausted
 from kerf_core.jobs.fold import IllegalEntry

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 
-from kerf.jobs.v1.event_pb2 import JobEvent
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
+from kerf.jobs.v1.event_pb2 import JobEvent
 from kerf_core.bus import Bus
 from kerf_core.errors import Unavailable
 from kerf_core.jobs.names import JobRef, parse_events, parse_feed
@@ -130,4 +130,3 @@ class EventFeed:
         event = JobEvent.FromString(data)
         for listener in list(self._listeners):
             listener(ref, event)
-

@@ -6,13 +6,10 @@ from enum import Enum
 
 from kerf.jobs.v1.event_pb2 import JobEvent, JobHead
 from kerf.jobs.v1.job_pb2 import JobState
-
 from kerf_core.rpc_status import reason_of
 
 TERMINAL = frozenset({JobState.JOB_STATE_SUCCEEDED, JobState.JOB_STATE_FAILED, JobState.JOB_STATE_CANCELLED})
-_BY_ATTEMPT_ONLY = frozenset(
-    {"progress", "log", "checkpointed", "stage_completed", "attempt_lost", "succeeded"}
-)
+_BY_ATTEMPT_ONLY = frozenset({"progress", "log", "checkpointed", "stage_completed", "attempt_lost", "succeeded"})
 _BY_NOBODY_ONLY = frozenset({"accepted", "queued", "cancel_requested"})
 
 

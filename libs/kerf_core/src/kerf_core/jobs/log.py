@@ -7,8 +7,8 @@ import time
 from datetime import timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from kerf.jobs.v1.event_pb2 import JobEvent
 
+from kerf.jobs.v1.event_pb2 import JobEvent
 from kerf_core.bus import Bus, Conflict, OutcomeUnknown, Stored, nats_away
 from kerf_core.errors import Unavailable
 from kerf_core.jobs.fold import IllegalEntry, Rule, fold
@@ -60,11 +60,12 @@ class JobLog:
         return self.tail
 
     async def append(self, body: JobEvent, *, fence: int = 0) -> JobEvent:
-        """Append `body` (only its `body` and, for Accepted, `head.kinds` and `time` are taken) after whatever the log holds.
+        """Append `body` after whatever the log holds. Of an Accepted entry `head.kinds` and `time` are taken too.
 
         A refusal or a time-out is a question, and the log answers it: if the entry is there, it was appended. Returns
         the entry as stored. Raises IllegalEntry when the log has moved to where the entry has no place (then the caller
-        stops: no append, ack, nak or term), Unavailable when NATS stayed away, ResourceExhausted when the store is full.
+        stops: no append, ack, nak or term), Unavailable when NATS stayed away, ResourceExhausted when the store is
+        full.
         """
         async with self._lock:
             entry = JobEvent()

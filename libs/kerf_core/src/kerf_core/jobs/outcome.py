@@ -8,7 +8,6 @@ from enum import Enum, auto
 from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf.jobs.v1.event_pb2 import JobEvent, StageCompleted
 from kerf.jobs.v1.job_pb2 import Job, StageInput
-
 from kerf_core.errors import FailedPrecondition
 from kerf_core.jobs.fold import TERMINAL
 

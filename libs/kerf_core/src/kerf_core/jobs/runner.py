@@ -6,10 +6,10 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from kerf.runtime.v1.runtime_pb2 import Slots
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from kerf.runtime.v1.runtime_pb2 import Slots
 from kerf_core.blobs import BlobStore
 from kerf_core.bus import Bus
 from kerf_core.compute import ComputePool

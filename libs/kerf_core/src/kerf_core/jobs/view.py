@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from kerf.jobs.v1.event_pb2 import JobEvent, JobHead
-
 from kerf_core.jobs.feed import EventFeed
 from kerf_core.jobs.fold import TERMINAL
 from kerf_core.jobs.names import JobRef
