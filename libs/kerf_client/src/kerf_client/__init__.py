@@ -1,1 +1,55 @@
-"""The Python SDK of kerf and its command line."""
+"""The Python SDK of kerf and its command line.
+
+`AsyncKerf` and `Kerf` talk to a gateway; messages are those of `kerf.jobs.v1` and `kerf.artifacts.v1`; whatever goes
+wrong is a `KerfError`. `kerf_client.recipes` builds the main jobs.
+"""
+
+from kerf_client.aio import AsyncKerf, new_request_id
+from kerf_client.connection import RetryPolicy, Tls
+from kerf_client.errors import (
+    AlreadyExists,
+    DataLoss,
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidRequest,
+    JobCancelled,
+    JobEnded,
+    JobFailed,
+    KerfError,
+    NotFound,
+    PermissionDenied,
+    ProtocolViolation,
+    ResourceExhausted,
+    ServerError,
+    ServiceUnavailable,
+    Unauthenticated,
+    Violation,
+)
+from kerf_client.following import is_terminal
+from kerf_client.sync import Kerf
+
+__all__ = [
+    "AlreadyExists",
+    "AsyncKerf",
+    "DataLoss",
+    "DeadlineExceeded",
+    "FailedPrecondition",
+    "InvalidRequest",
+    "JobCancelled",
+    "JobEnded",
+    "JobFailed",
+    "Kerf",
+    "KerfError",
+    "NotFound",
+    "PermissionDenied",
+    "ProtocolViolation",
+    "ResourceExhausted",
+    "RetryPolicy",
+    "ServerError",
+    "ServiceUnavailable",
+    "Tls",
+    "Unauthenticated",
+    "Violation",
+    "is_terminal",
+    "new_request_id",
+]

@@ -1,0 +1,183 @@
+"""The asynchronous client."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from kerf.artifacts.v1.artifacts_pb2 import (
+    Artifact,
+    CreateDownloadUrlRequest,
+    CreateDownloadUrlResponse,
+    DeleteArtifactRequest,
+    GetArtifactRequest,
+    ListArtifactsRequest,
+)
+from kerf.artifacts.v1.artifacts_pb2_grpc import ArtifactServiceStub
+from kerf.jobs.v1.event_pb2 import JobEvent
+from kerf.jobs.v1.job_pb2 import Job, JobState
+from kerf.jobs.v1.job_service_pb2 import (
+    CancelJobRequest,
+    CreateJobRequest,
+    DeadLetter,
+    GetJobRequest,
+    JobFilter,
+    ListDeadLettersRequest,
+    ListJobsRequest,
+    RetryJobRequest,
+)
+from kerf.jobs.v1.job_service_pb2_grpc import JobServiceStub
+from kerf_client import transfers
+from kerf_client.calls import Caller
+from kerf_client.connection import RetryPolicy, Tls, check_api_key, open_channel
+from kerf_client.errors import ending_error
+from kerf_client.following import follow
+
+if TYPE_CHECKING:
+    from kerf.artifacts.v1.artifacts_pb2_grpc import ArtifactServiceAsyncStub
+    from kerf.jobs.v1.job_service_pb2_grpc import JobServiceAsyncStub
+
+
+def new_request_id() -> str:
+    """A request id that nobody else has."""
+    return uuid.uuid4().hex
+
+
+class AsyncKerf:
+    """A connection to kerf's gateway. Use it as an async context manager, in one event loop.
+
+    Every call is tried again while the gateway is away (see `RetryPolicy`) and raises a `kerf_client.KerfError`
+    otherwise. Without `tls` everything, the API key too, travels unencrypted: only for loopback and trusted networks.
+    """
+
+    def __init__(self, target: str, api_key: str, *, tls: Tls | None = None, policy: RetryPolicy | None = None) -> None:
+        self._caller = Caller(target, check_api_key(api_key), policy or RetryPolicy())
+        self._channel = open_channel(target, tls)
+        self._jobs: JobServiceAsyncStub = JobServiceStub(self._channel)
+        self._artifacts: ArtifactServiceAsyncStub = ArtifactServiceStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End all calls and close the connection."""
+        await self._channel.close()
+
+    async def create_job(self, job: Job, *, request_id: str = "") -> Job:
+        """Accept `job` durably. The same `request_id` gives the same job; empty = a fresh one is drawn.
+
+        Raises InvalidRequest with every violated field, AlreadyExists where the id stands for another job.
+        """
+        request = CreateJobRequest(request_id=request_id or new_request_id(), job=job)
+        return await self._caller.unary(self._jobs.CreateJob, request)
+
+    async def get_job(self, name: str) -> Job:
+        """The job `jobs/<id>` as its log has it now. Raises NotFound."""
+        return await self._caller.unary(self._jobs.GetJob, GetJobRequest(name=name))
+
+    async def list_jobs(self, *, filter: JobFilter | None = None, page_size: int = 0) -> AsyncGenerator[Job, None]:
+        """All jobs that match, newest first, without their stages; pages are fetched as they are needed."""
+        token = ""
+        while True:
+            request = ListJobsRequest(page_size=page_size, page_token=token, filter=filter)
+            page = await self._caller.unary(self._jobs.ListJobs, request)
+            for job in page.jobs:
+                yield job
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def cancel_job(self, name: str, reason: str = "") -> Job:
+        """Cancel; a job that ended before stays as it ended."""
+        return await self._caller.unary(self._jobs.CancelJob, CancelJobRequest(name=name, reason=reason))
+
+    async def retry_job(self, name: str, *, request_id: str = "") -> Job:
+        """A new job with the spec of one that ended."""
+        request = RetryJobRequest(name=name, request_id=request_id or new_request_id())
+        return await self._caller.unary(self._jobs.RetryJob, request)
+
+    def watch(
+        self, name: str, *, after_sequence: int = 0, durable_only: bool = False
+    ) -> AsyncGenerator[JobEvent, None]:
+        """Every event after `after_sequence`, each number once, until the terminal one; reconnects by itself.
+
+        Raises ProtocolViolation on a gap or duplicate. Leaving the iteration leaves the job alone.
+        """
+        return follow(self._caller, self._jobs, name, after_sequence=after_sequence, durable_only=durable_only)
+
+    async def run(
+        self, job: Job, *, request_id: str = "", durable_only: bool = False
+    ) -> AsyncGenerator[JobEvent, None]:
+        """Create the job, then yield all of its events. Safe against a lost answer: it has a request id of its own."""
+        accepted = await self.create_job(job, request_id=request_id)
+        async with aclosing(
+            follow(self._caller, self._jobs, accepted.name, after_sequence=0, durable_only=durable_only)
+        ) as events:
+            async for event in events:
+                yield event
+
+    async def wait(self, name: str) -> Job:
+        """The job after it ended well. Raises JobFailed or JobCancelled."""
+        async with aclosing(follow(self._caller, self._jobs, name, after_sequence=0, durable_only=True)) as events:
+            async for _ in events:
+                pass
+        job = await self.get_job(name)
+        if job.state != JobState.JOB_STATE_SUCCEEDED:
+            raise ending_error(job)
+        return job
+
+    async def list_dead_letters(self, *, page_size: int = 0) -> AsyncGenerator[DeadLetter, None]:
+        """Jobs of all tenants whose attempts were used up, newest first. Operators only."""
+        token = ""
+        while True:
+            request = ListDeadLettersRequest(page_size=page_size, page_token=token)
+            page = await self._caller.unary(self._jobs.ListDeadLetters, request)
+            for letter in page.dead_letters:
+                yield letter
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def upload(self, source: bytes | Path, *, max_bytes: int = transfers.DEFAULT_MAX_UPLOAD_BYTES) -> Artifact:
+        """Store bytes or a file (at most `max_bytes`) in chunks of 1 MiB; equal bytes are the same artifact."""
+        data = await transfers.read_local(source, max_bytes)
+        return await transfers.upload(self._caller, self._artifacts, data)
+
+    async def download(self, name: str, *, max_bytes: int = transfers.DEFAULT_MAX_DOWNLOAD_BYTES) -> bytes:
+        """The bytes of `artifacts/<sha256>`, checked; resumed where a cut interrupted them. Raises DataLoss."""
+        return await transfers.download(self._caller, self._artifacts, name, max_bytes=max_bytes)
+
+    async def get_artifact(self, name: str) -> Artifact:
+        """Describe `artifacts/<sha256>`. Raises NotFound."""
+        return await self._caller.unary(self._artifacts.GetArtifact, GetArtifactRequest(name=name))
+
+    async def list_artifacts(self, *, page_size: int = 0) -> AsyncGenerator[Artifact, None]:
+        """All artifacts of the tenant by name; pages are fetched as they are needed."""
+        token = ""
+        while True:
+            request = ListArtifactsRequest(page_size=page_size, page_token=token)
+            page = await self._caller.unary(self._artifacts.ListArtifacts, request)
+            for artifact in page.artifacts:
+                yield artifact
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def delete_artifact(self, name: str) -> None:
+        """Delete the tenant's reference."""
+        await self._caller.unary(self._artifacts.DeleteArtifact, DeleteArtifactRequest(name=name))
+
+    async def create_download_url(self, name: str, *, expires_in: timedelta) -> CreateDownloadUrlResponse:
+        """Sign a URL at which the bytes can be read without kerf (1 minute to 7 days)."""
+        request = CreateDownloadUrlRequest(name=name, expires_in_seconds=int(expires_in.total_seconds()))
+        return await self._caller.unary(self._artifacts.CreateDownloadUrl, request)

@@ -1,0 +1,120 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import TypeVar
+
+from kerf_client.lengths import parse_length_mm
+from kerf_client.recipes import FileFormat
+
+EnumType = TypeVar("EnumType", bound=Enum)
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+MAX_SEED = 2**32 - 1
+
+
+def length_mm(text: str) -> float:
+    """A length option."""
+    try:
+        return parse_length_mm(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """A finite number within the bounds."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from {low:g} to {high:g}")
+        return value
+
+    return read
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A whole number within the bounds."""
+
+    def read(text: str) -> int:
+        digits = text.strip()
+        value = int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= len(str(high)) else -1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {low} to {high}")
+        return value
+
+    return read
+
+
+def one_of(kind: type[EnumType]) -> Callable[[str], EnumType]:
+    """A value of an enum, by the text that it has."""
+
+    def read(text: str) -> EnumType:
+        try:
+            return kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(each.value for each in kind)}") from None
+
+    return read
+
+
+def formats(text: str) -> frozenset[FileFormat]:
+    """`svg,gcode`: a list of formats."""
+    read = one_of(FileFormat)
+    return frozenset(read(part.strip()) for part in text.split(","))
+
+
+def lora(text: str) -> tuple[str, float]:
+    """`NAME:WEIGHT`; the weight is from -4 to 4."""
+    name, colon, weight = text.rpartition(":")
+    if not colon or not name:
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME:WEIGHT, such as linocut:0.8")
+    return name, number(-4, 4)(weight)
+
+
+def is_file(text: str) -> bool:
+    """True for an existing file; never raises, whatever the text is."""
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def add_size_options(parser: argparse.ArgumentParser, *, default_width_mm: float = 0.0, dpi: bool = True) -> None:
+    """`--width`, `--height` and `--dpi`."""
+    shown = f"{default_width_mm:g}mm" if default_width_mm else "the picture's own"
+    parser.add_argument(
+        "--width", type=length_mm, metavar="LENGTH", help=f"such as 80mm, 8cm, 3.1in (default: {shown}, or by --height)"
+    )
+    parser.add_argument(
+        "--height", type=length_mm, metavar="LENGTH", help="with --width: the picture is fitted inside both"
+    )
+    if dpi:
+        parser.add_argument(
+            "--dpi", type=number(1, 2540), default=0.0, metavar="N", help="dots per inch of the raster (default: 254)"
+        )
+
+
+def add_out_option(parser: argparse.ArgumentParser, default: str) -> None:
+    """`--out DIR`, `-o DIR`."""
+    parser.add_argument(
+        "--out",
+        "-o",
+        type=Path,
+        metavar="DIR",
+        help=f"folder for the results (default: {default}). Results of a former run in it are replaced as long as "
+        "nobody changed them; other files are never overwritten",
+    )
+
+
+def add_machine_options(parser: argparse.ArgumentParser) -> None:
+    """`--material` and `--machine`."""
+    parser.add_argument("--material", default="birch-3mm", metavar="NAME", help="(default: %(default)s)")
+    parser.add_argument("--machine", default="grbl-diode-10w", metavar="NAME", help="(default: %(default)s)")

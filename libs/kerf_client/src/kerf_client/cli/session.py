@@ -1,0 +1,158 @@
+"""Finds the gateway that a command talks to: options, environment, a running embedded stack, or one of its own."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kerf_client.aio import AsyncKerf
+from kerf_client.cli.console import ExitCode, Output, UsageError
+from kerf_client.connection import Tls
+from kerf_client.errors import KerfError, ServiceUnavailable
+from kerf_client.settings import ClientSettings
+
+_LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:")
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Where it is, how to be let in, and where the optimizer answers directly ("" = not known)."""
+
+    target: str
+    api_key: str
+    tls: Tls | None = None
+    optimizer: str = ""
+
+    def client(self) -> AsyncKerf:
+        """A client for it. Raises UsageError for a key that cannot be one."""
+        try:
+            return AsyncKerf(self.target, self.api_key, tls=self.tls)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+
+Work = Callable[[Gateway], Awaitable[int]]
+Action = Callable[[AsyncKerf, argparse.Namespace, Output], Awaitable[int]]
+Command = Callable[[argparse.Namespace, Output], Awaitable[int]]
+
+
+def add_connection_options(parser: argparse.ArgumentParser) -> None:
+    """`--gateway`, `--api-key`, `--tls-ca`, `--json`."""
+    group = parser.add_argument_group("connection")
+    group.add_argument("--gateway", metavar="HOST:PORT", help="gateway to use (KERF_CLIENT_GATEWAY)")
+    group.add_argument(
+        "--api-key", metavar="KEY", help="API key for it; better in KERF_CLIENT_API_KEY, where `ps` does not show it"
+    )
+    group.add_argument(
+        "--tls-ca",
+        metavar="FILE",
+        help="use TLS and trust the certificates in this PEM file; `system` trusts the system's (KERF_CLIENT_TLS_CA)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON value on stdout and nothing else")
+
+
+async def with_gateway(args: argparse.Namespace, output: Output, work: Work, *, may_start: bool = False) -> int:
+    """Do `work` with the gateway and return its exit code.
+
+    With `may_start` an embedded stack is started for the duration where none runs. Raises ServiceUnavailable where
+    there is no gateway to talk to.
+    """
+    settings = ClientSettings.from_environment()
+    target = args.gateway or settings.gateway
+    if target:
+        return await work(_configured(args, settings, target, output))
+    return await _with_embedded(args, output, work, may_start=may_start)
+
+
+def _configured(args: argparse.Namespace, settings: ClientSettings, target: str, output: Output) -> Gateway:
+    api_key = args.api_key or settings.api_key
+    if not api_key:
+        raise UsageError(f"no API key for {target}: give one with --api-key or KERF_CLIENT_API_KEY")
+    tls = read_tls(args.tls_ca or settings.tls_ca)
+    if tls is None and not target.startswith(_LOOPBACK):
+        output.warn(f"the API key travels to {target} unencrypted; --tls-ca turns TLS on")
+    return Gateway(target, api_key, tls, settings.optimizer)
+
+
+def read_tls(trust: str) -> Tls | None:
+    """`""` = no TLS, `system` or a PEM file. Raises UsageError where the file cannot be read."""
+    if not trust:
+        return None
+    if trust == "system":
+        return Tls()
+    try:
+        return Tls(root_certificates=Path(trust).read_bytes())
+    except OSError as error:
+        raise UsageError(f"{trust}: the certificates cannot be read: {error.strerror or error}") from None
+
+
+async def _with_embedded(args: argparse.Namespace, output: Output, work: Work, *, may_start: bool) -> int:
+    try:
+        from kerf_embedded.state import StackInfo, default_root, read_state
+    except ImportError:
+        raise ServiceUnavailable(
+            "no gateway is configured: give one with --gateway HOST:PORT or KERF_CLIENT_GATEWAY, "
+            "or install kerf-client[embedded] to run kerf on this machine",
+            reason="NO_GATEWAY",
+        ) from None
+
+    def described(info: StackInfo) -> Gateway:
+        return Gateway(info.gateway_target, args.api_key or info.api_key, None, info.targets.get("optimizer", ""))
+
+    running = read_state(default_root())
+    if running is not None and running.gateway_target:
+        return await work(described(running))
+    if not may_start:
+        raise ServiceUnavailable(
+            "kerf is not running here: start it with `kerf up`, or name a gateway with --gateway HOST:PORT",
+            reason="NOT_RUNNING",
+        )
+    output.note("starting kerf on this machine ...")
+    return await _in_own_stack(output, lambda info: work(described(info)))
+
+
+async def _in_own_stack(output: Output, work: Callable[..., Awaitable[int]]) -> int:
+    from kerf_core.errors import FailedPrecondition
+    from kerf_core.errors import KerfError as CoreError
+    from kerf_embedded.foreground import run_in_foreground
+    from kerf_embedded.state import default_root, private_root
+    from kerf_embedded.supervisor import EmbeddedStack
+
+    root = default_root()
+    try:
+        try:
+            return _left(await run_in_foreground(EmbeddedStack(root), work), output)
+        except FailedPrecondition as error:
+            if error.reason != "STACK_RUNNING":
+                raise
+        output.note(f"another stack is using {root}; this one keeps nothing")
+        return _left(await run_in_foreground(EmbeddedStack(private_root(root), keep_data=False), work), output)
+    except CoreError as error:
+        raise stack_error(error) from error
+
+
+def _left(code: int, output: Output) -> int:
+    if code >= ExitCode.INTERRUPTED:
+        output.note("interrupted; nothing is left running")
+    return code
+
+
+def stack_error(error: Exception) -> KerfError:
+    """What a stack that does not start means to this command."""
+    message, reason = getattr(error, "message", str(error)), getattr(error, "reason", "STACK_FAILED")
+    return ServiceUnavailable(f"kerf could not be started on this machine: {message}", reason=reason)
+
+
+def client_command(action: Action) -> Command:
+    """A command that needs a client and no stack of its own."""
+
+    async def run(args: argparse.Namespace, output: Output) -> int:
+        async def work(gateway: Gateway) -> int:
+            async with gateway.client() as client:
+                return await action(client, args, output)
+
+        return await with_gateway(args, output, work)
+
+    return run

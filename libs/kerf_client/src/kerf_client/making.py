@@ -1,0 +1,101 @@
+"""From a job that ended well to the folder that a person gets. Knows no command line."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+
+from kerf.artifacts.v1.artifacts_pb2 import Artifact
+from kerf.jobs.v1.job_pb2 import Job
+from kerf_client.aio import AsyncKerf
+from kerf_client.facts import PlanFacts, plan_facts
+from kerf_client.folder import ResultFolder
+from kerf_client.outputs import REPORT_FILE, NamedOutput, name_outputs, source_filename
+from kerf_client.recipes import FileFormat
+from kerf_client.report import Report, ReportFile, render_report
+
+_PARALLEL_DOWNLOADS = 4
+_PLAN_ROLES = {"gcode", "svg", "dxf", "preview", "job-sheet"}
+
+
+@dataclass(frozen=True)
+class SourcePicture:
+    """The picture that the person gave, as kerf stored it."""
+
+    artifact: Artifact
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Description:
+    """Words around the result: title and subtitle of the report, and the facts shown below them."""
+
+    title: str
+    subtitle: str
+    settings: dict[str, str]
+
+
+async def fetch_outputs(client: AsyncKerf, job: Job, formats: frozenset[FileFormat]) -> list[ReportFile]:
+    """Download every output whose role is known, each checked against its SHA-256."""
+    gate = asyncio.Semaphore(_PARALLEL_DOWNLOADS)
+
+    async def fetch(output: NamedOutput) -> ReportFile:
+        async with gate:
+            data = await client.download(output.artifact.name)
+        return ReportFile(output.filename, output.role, output.item, output.artifact, data, output.wanted)
+
+    return list(await asyncio.gather(*(fetch(output) for output in name_outputs(job, formats))))
+
+
+def facts_of(files: list[ReportFile]) -> list[PlanFacts]:
+    """What each plan says of itself, in the order of the items; without a plan there is one, and it knows nothing."""
+    items = sorted({file.item for file in files if file.role in _PLAN_ROLES})
+    return [_facts_of_item([file for file in files if file.item == item]) for item in items] or [PlanFacts()]
+
+
+def _facts_of_item(files: list[ReportFile]) -> PlanFacts:
+    labels = [dict(file.artifact.labels) for file in files if file.role in _PLAN_ROLES]
+    gcode = next((file.data for file in files if file.role == "gcode"), b"")
+    return plan_facts(labels, gcode)
+
+
+def write_results(
+    folder: ResultFolder, job: Job, files: list[ReportFile], source: SourcePicture | None, words: Description
+) -> list[Path]:
+    """Write the files that were asked for, `report.html` and `job.json`. Returns their paths; blocking."""
+    written = [file for file in files if file.wanted]
+    shown = files
+    if source is not None:
+        given = ReportFile(source_filename(source.artifact.media_type), "picture", 0, source.artifact, source.data)
+        shown, written = [given, *files], [given, *written]
+    report = Report(
+        title=words.title,
+        subtitle=words.subtitle,
+        job=job,
+        shown=shown,
+        written=written,
+        facts=facts_of(files),
+        settings=words.settings,
+    )
+    contents = {file.filename: file.data for file in written} | {REPORT_FILE: render_report(report)}
+    return folder.write(contents, {"job": message_json(job)})
+
+
+def message_json(message: Message) -> dict[str, object]:
+    """A message as JSON (protobuf's mapping, field names as in the proto)."""
+    result: dict[str, object] = MessageToDict(message, preserving_proto_field_name=True)
+    return result
+
+
+def files_json(paths: list[Path]) -> list[dict[str, object]]:
+    """Path, size and SHA-256 of written files; blocking."""
+    listed: list[dict[str, object]] = []
+    for path in paths:
+        data = path.read_bytes()
+        listed.append({"path": str(path), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()})
+    return listed

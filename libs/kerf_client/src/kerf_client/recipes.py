@@ -1,0 +1,237 @@
+"""Builds the main jobs. Pure: words and sizes in, a `Job` out.
+
+| style      | a prompt becomes                 | a picture becomes             | the plan burns                    |
+|------------|----------------------------------|-------------------------------|-----------------------------------|
+| line-art   | threshold, traced                | edges as lines, traced        | the traced strokes, filled        |
+| silhouette | filled subject, traced           | the same                      | the shape filled, its edge scored |
+| engraving  | threshold; its outline traced    | halftone; edge lines traced   | the raster, the tracing scored    |
+| photo      | dithered; edge lines traced      | the same                      | the raster, the tracing scored    |
+
+A photograph is scored along its edge lines, not along its silhouette: on real photographs (an astronaut, a cat) the
+border between dark and light ran across faces.
+
+`auto` is photo for a picture; for a prompt it is what the words ask for, else line-art.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from kerf.diffusion.v1.diffusion_pb2 import GenerateRequest, LoraWeight
+from kerf.jobs.v1.job_pb2 import Job, Stage, StageInput, StageOutputs
+from kerf.optimizer.v1.plan_pb2 import Operation, OperationKind, OutputFormat, PlanRequest
+from kerf.optimizer.v1.raster_pb2 import OptimizeRequest, PhysicalSize, RasterMode
+from kerf.optimizer.v1.vector_pb2 import TraceMode, VectorizeRequest
+
+GENERATE, BURN, SHAPE, DRAWING, PLAN = "generate", "burn", "shape", "drawing", "plan"
+"""Ids of the stages."""
+
+EDGE_DESPECKLE_MM2 = 0.5
+"""Pieces of an edge smaller than this are grain of the photograph; each would cost the machine a stop."""
+
+MAX_TITLE_LENGTH = 120
+
+
+class Style(Enum):
+    """How the result should look."""
+
+    AUTO = "auto"
+    LINE_ART = "line-art"
+    SILHOUETTE = "silhouette"
+    ENGRAVING = "engraving"
+    PHOTO = "photo"
+
+
+class FileFormat(Enum):
+    """Files that a person can ask for."""
+
+    SVG = "svg"
+    GCODE = "gcode"
+    DXF = "dxf"
+    PNG = "png"
+    PREVIEW = "preview"
+
+
+@dataclass(frozen=True)
+class Words:
+    """What to generate; 0, None and empty mean the model's own choice, as in `GenerateRequest`."""
+
+    prompt: str
+    negative_prompt: str = ""
+    seed: int | None = None
+    steps: int = 0
+    guidance: float | None = None
+    images: int = 1
+    model: str = ""
+    loras: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the result is for. Sizes are millimetres; 0 = by the aspect ratio; `dpi` 0 = 254."""
+
+    style: Style = Style.AUTO
+    width_mm: float = 80.0
+    height_mm: float = 0.0
+    dpi: float = 0.0
+    material: str = "birch-3mm"
+    machine: str = "grbl-diode-10w"
+    formats: frozenset[FileFormat] = frozenset(FileFormat)
+    title: str = ""
+
+    @property
+    def size(self) -> PhysicalSize:
+        """As the optimizer wants it."""
+        return PhysicalSize(width_mm=self.width_mm, height_mm=self.height_mm, dpi=self.dpi)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    burn: RasterMode.ValueType
+    operations: tuple[tuple[str, OperationKind.ValueType], ...]
+    shape: RasterMode.ValueType | None = None  # None: the burnable picture itself is traced
+    trace: TraceMode.ValueType = TraceMode.TRACE_MODE_OUTLINE
+    despeckle_mm2: float | None = None
+
+
+_FILL = ((DRAWING, OperationKind.OPERATION_KIND_ENGRAVE_FILL),)
+_FILL_AND_EDGE = (*_FILL, (DRAWING, OperationKind.OPERATION_KIND_SCORE))
+_RASTER_AND_EDGE = ((BURN, OperationKind.OPERATION_KIND_ENGRAVE_RASTER), (DRAWING, OperationKind.OPERATION_KIND_SCORE))
+
+
+def _with_edge_lines(burn: RasterMode.ValueType) -> _Recipe:
+    return _Recipe(burn, _RASTER_AND_EDGE, RasterMode.RASTER_MODE_LINE_ART, despeckle_mm2=EDGE_DESPECKLE_MM2)
+
+
+_SILHOUETTE = _Recipe(RasterMode.RASTER_MODE_SILHOUETTE, _FILL_AND_EDGE)
+_PHOTO = _with_edge_lines(RasterMode.RASTER_MODE_FLOYD_STEINBERG)
+_FOR_PROMPTS = {
+    Style.LINE_ART: _Recipe(RasterMode.RASTER_MODE_THRESHOLD, _FILL),
+    Style.SILHOUETTE: _SILHOUETTE,
+    Style.ENGRAVING: _Recipe(
+        RasterMode.RASTER_MODE_THRESHOLD,
+        _RASTER_AND_EDGE,
+        RasterMode.RASTER_MODE_SILHOUETTE,
+        TraceMode.TRACE_MODE_SILHOUETTE,
+        EDGE_DESPECKLE_MM2,
+    ),
+    Style.PHOTO: _PHOTO,
+}
+_FOR_PICTURES = {
+    Style.LINE_ART: _Recipe(RasterMode.RASTER_MODE_LINE_ART, _FILL),
+    Style.SILHOUETTE: _SILHOUETTE,
+    Style.ENGRAVING: _with_edge_lines(RasterMode.RASTER_MODE_HALFTONE),
+    Style.PHOTO: _PHOTO,
+}
+
+_STYLE_WORDS = (
+    (Style.LINE_ART, re.compile(r"\b(line[ -]?art|line[ -]drawing|outline|sketch)\b", re.IGNORECASE)),
+    (Style.SILHOUETTE, re.compile(r"\b(silhouette|stencil|cut[ -]?out)\b", re.IGNORECASE)),
+    (Style.ENGRAVING, re.compile(r"\b(engrav(ing|ed)|woodcut|etching|hatch(ing|ed))\b", re.IGNORECASE)),
+    (Style.PHOTO, re.compile(r"\b(photo|photograph|photorealistic)\b", re.IGNORECASE)),
+)
+_STYLE_SUFFIX = {Style.LINE_ART: "line art", Style.SILHOUETTE: "silhouette", Style.ENGRAVING: "engraving"}
+
+_OUTPUTS = {
+    FileFormat.GCODE: OutputFormat.OUTPUT_FORMAT_GCODE,
+    FileFormat.SVG: OutputFormat.OUTPUT_FORMAT_SVG,
+    FileFormat.DXF: OutputFormat.OUTPUT_FORMAT_DXF,
+}
+
+
+def style_in_words(prompt: str) -> Style:
+    """The style that a prompt names; AUTO if it names none."""
+    return next((style for style, pattern in _STYLE_WORDS if pattern.search(prompt)), Style.AUTO)
+
+
+def resolve_style(style: Style, prompt: str | None) -> Style:
+    """What `style` comes down to for a prompt, or for a picture (None)."""
+    if style is not Style.AUTO:
+        return style
+    if prompt is None:
+        return Style.PHOTO
+    named = style_in_words(prompt)
+    return Style.LINE_ART if named is Style.AUTO else named
+
+
+def styled_prompt(prompt: str, style: Style) -> str:
+    """The words that are sent to the model: it is told the style where the prompt does not name one."""
+    suffix = _STYLE_SUFFIX.get(style)
+    return prompt if suffix is None or style_in_words(prompt) is style else f"{prompt}, {suffix}"
+
+
+def prompt_job(words: Words, target: Target) -> Job:
+    """Words to machine files."""
+    style = resolve_style(target.style, words.prompt)
+    request = GenerateRequest(
+        prompt=styled_prompt(words.prompt, style),
+        negative_prompt=words.negative_prompt,
+        model=words.model,
+        steps=words.steps,
+        guidance=words.guidance,
+        seed=words.seed,
+        images=words.images,
+        loras=[LoraWeight(name=name, weight=weight) for name, weight in words.loras],
+    )
+    stages = [Stage(id=GENERATE, generate=request)]
+    stages += _finishing_stages(_from(GENERATE), _FOR_PROMPTS[style], target)
+    return Job(stages=stages, labels={"recipe": "prompt", "style": style.value})
+
+
+def picture_job(artifact: str, target: Target) -> Job:
+    """The picture `artifacts/<sha256>` to machine files."""
+    style = resolve_style(target.style, None)
+    stages = _finishing_stages(StageInput(artifact=artifact), _FOR_PICTURES[style], target)
+    return Job(stages=stages, labels={"recipe": "picture", "style": style.value})
+
+
+def optimize_job(artifact: str, request: OptimizeRequest) -> Job:
+    """One stage: picture to burnable picture."""
+    return Job(stages=[Stage(id=BURN, inputs=[StageInput(artifact=artifact)], optimize=request)])
+
+
+def vectorize_job(artifact: str, request: VectorizeRequest) -> Job:
+    """One stage: picture to paths."""
+    return Job(stages=[Stage(id=DRAWING, inputs=[StageInput(artifact=artifact)], vectorize=request)])
+
+
+def plan_job(artifacts: list[str], request: PlanRequest) -> Job:
+    """One stage: burnable pictures and drawings to machine files; operations count into `artifacts`."""
+    return Job(stages=[Stage(id=PLAN, inputs=[StageInput(artifact=name) for name in artifacts], plan=request)])
+
+
+def _from(stage: str) -> StageInput:
+    return StageInput(from_stage=StageOutputs(stage=stage))
+
+
+def _finishing_stages(source: StageInput, recipe: _Recipe, target: Target) -> list[Stage]:
+    burn = OptimizeRequest(mode=recipe.burn, size=target.size)
+    trace = VectorizeRequest(mode=recipe.trace, despeckle_mm2=recipe.despeckle_mm2)
+    stages = [Stage(id=BURN, inputs=[source], optimize=burn)]
+    if recipe.shape is not None:
+        shape = OptimizeRequest(mode=recipe.shape, size=target.size)
+        stages.append(Stage(id=SHAPE, inputs=[source], optimize=shape))
+    traced = BURN if recipe.shape is None else SHAPE
+    stages.append(Stage(id=DRAWING, inputs=[_from(traced)], vectorize=trace))
+    stages.append(_plan_stage(recipe, target))
+    return stages
+
+
+def _plan_stage(recipe: _Recipe, target: Target) -> Stage:
+    inputs = list(dict.fromkeys(stage for stage, _ in recipe.operations))
+    request = PlanRequest(
+        machine=target.machine,
+        material=target.material,
+        operations=[Operation(input=inputs.index(stage), kind=kind) for stage, kind in recipe.operations],
+        outputs=plan_outputs(target.formats),
+        title=target.title[:MAX_TITLE_LENGTH],
+    )
+    return Stage(id=PLAN, inputs=[_from(stage) for stage in inputs], plan=request)
+
+
+def plan_outputs(formats: frozenset[FileFormat]) -> list[OutputFormat.ValueType]:
+    """What the planner must make for these formats; the report always needs the preview, the operator the sheet."""
+    wanted = [output for each, output in _OUTPUTS.items() if each in formats]
+    return [*wanted, OutputFormat.OUTPUT_FORMAT_PREVIEW_PNG, OutputFormat.OUTPUT_FORMAT_JOB_SHEET]

@@ -1,0 +1,154 @@
+"""The synchronous client: the asynchronous one, driven from a thread of its own. One implementation of the logic."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from kerf.artifacts.v1.artifacts_pb2 import Artifact, CreateDownloadUrlResponse
+from kerf.jobs.v1.event_pb2 import JobEvent
+from kerf.jobs.v1.job_pb2 import Job
+from kerf.jobs.v1.job_service_pb2 import JobFilter
+from kerf_client import transfers
+from kerf_client.aio import AsyncKerf
+from kerf_client.connection import RetryPolicy, Tls
+
+T = TypeVar("T")
+_END: Any = object()
+
+
+def _drop_poller_noise(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # grpc.aio polls one descriptor from every loop of the process; the loop that comes second logs a harmless
+    # BlockingIOError (grpc issue 35297). Anything else is reported as usual.
+    if not isinstance(context.get("exception"), BlockingIOError):
+        loop.default_exception_handler(context)
+
+
+class _LoopThread:
+    """An event loop in a daemon thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_drop_poller_noise)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="kerf-client", daemon=True)
+        self._thread.start()
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` on the loop and wait; an interrupt of the caller (Ctrl-C) cancels it."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        """End the loop and the thread."""
+        if self._loop.is_closed():
+            return
+        self.call(self._loop.shutdown_asyncgens())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class Kerf:
+    """The same as `AsyncKerf`, for code without an event loop. Use it as a context manager; thread-safe."""
+
+    def __init__(self, target: str, api_key: str, *, tls: Tls | None = None, policy: RetryPolicy | None = None) -> None:
+        self._runner = _LoopThread()
+
+        async def connect() -> AsyncKerf:
+            return AsyncKerf(target, api_key, tls=tls, policy=policy)
+
+        try:
+            self._client = self._runner.call(connect())
+        except BaseException:
+            self._runner.stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all calls, close the connection, end the thread."""
+        self._runner.call(self._client.close())
+        self._runner.stop()
+
+    def _iterate(self, make: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
+        source = make()
+
+        async def following() -> T:
+            return await anext(source, _END)
+
+        try:
+            while (item := self._runner.call(following())) is not _END:
+                yield item
+        finally:
+            self._runner.call(source.aclose())
+
+    def create_job(self, job: Job, *, request_id: str = "") -> Job:
+        """See `AsyncKerf.create_job`."""
+        return self._runner.call(self._client.create_job(job, request_id=request_id))
+
+    def get_job(self, name: str) -> Job:
+        """See `AsyncKerf.get_job`."""
+        return self._runner.call(self._client.get_job(name))
+
+    def list_jobs(self, *, filter: JobFilter | None = None, page_size: int = 0) -> Iterator[Job]:
+        """See `AsyncKerf.list_jobs`."""
+        return self._iterate(lambda: self._client.list_jobs(filter=filter, page_size=page_size))
+
+    def cancel_job(self, name: str, reason: str = "") -> Job:
+        """See `AsyncKerf.cancel_job`."""
+        return self._runner.call(self._client.cancel_job(name, reason))
+
+    def retry_job(self, name: str, *, request_id: str = "") -> Job:
+        """See `AsyncKerf.retry_job`."""
+        return self._runner.call(self._client.retry_job(name, request_id=request_id))
+
+    def watch(self, name: str, *, after_sequence: int = 0, durable_only: bool = False) -> Iterator[JobEvent]:
+        """See `AsyncKerf.watch`."""
+        return self._iterate(lambda: self._client.watch(name, after_sequence=after_sequence, durable_only=durable_only))
+
+    def run(self, job: Job, *, request_id: str = "", durable_only: bool = False) -> Iterator[JobEvent]:
+        """See `AsyncKerf.run`."""
+        return self._iterate(lambda: self._client.run(job, request_id=request_id, durable_only=durable_only))
+
+    def wait(self, name: str) -> Job:
+        """See `AsyncKerf.wait`."""
+        return self._runner.call(self._client.wait(name))
+
+    def upload(self, source: bytes | Path, *, max_bytes: int = transfers.DEFAULT_MAX_UPLOAD_BYTES) -> Artifact:
+        """See `AsyncKerf.upload`."""
+        return self._runner.call(self._client.upload(source, max_bytes=max_bytes))
+
+    def download(self, name: str, *, max_bytes: int = transfers.DEFAULT_MAX_DOWNLOAD_BYTES) -> bytes:
+        """See `AsyncKerf.download`."""
+        return self._runner.call(self._client.download(name, max_bytes=max_bytes))
+
+    def get_artifact(self, name: str) -> Artifact:
+        """See `AsyncKerf.get_artifact`."""
+        return self._runner.call(self._client.get_artifact(name))
+
+    def list_artifacts(self, *, page_size: int = 0) -> Iterator[Artifact]:
+        """See `AsyncKerf.list_artifacts`."""
+        return self._iterate(lambda: self._client.list_artifacts(page_size=page_size))
+
+    def delete_artifact(self, name: str) -> None:
+        """See `AsyncKerf.delete_artifact`."""
+        self._runner.call(self._client.delete_artifact(name))
+
+    def create_download_url(self, name: str, *, expires_in: timedelta) -> CreateDownloadUrlResponse:
+        """See `AsyncKerf.create_download_url`."""
+        return self._runner.call(self._client.create_download_url(name, expires_in=expires_in))

@@ -1,0 +1,400 @@
+"""A small gateway in memory, spoken to over real gRPC, that can be told to misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from kerf.artifacts.v1 import artifacts_pb2 as artifacts
+from kerf.artifacts.v1.artifacts_pb2_grpc import ArtifactServiceServicer, add_ArtifactServiceServicer_to_server
+from kerf.jobs.v1 import job_service_pb2 as service
+from kerf.jobs.v1.event_pb2 import (
+    Accepted,
+    Cancelled,
+    Failed,
+    JobEvent,
+    Preview,
+    Progress,
+    StageCompleted,
+    StageStarted,
+    Succeeded,
+)
+from kerf.jobs.v1.job_pb2 import Job, JobState, Stage, StageReceipt, StageTiming
+from kerf.jobs.v1.job_service_pb2_grpc import JobServiceServicer, add_JobServiceServicer_to_server
+
+API_KEY = "kerf-test-key"
+CHUNK = 256 * 1024
+Context = Any
+Produce = Callable[["FakeGateway", Stage], list[artifacts.Artifact]]
+
+
+def details(code: int, message: str, *extra: Any, reason: str = "TEST") -> status_pb2.Status:
+    """A status as kerf sends it."""
+    status = status_pb2.Status(code=code, message=message)
+    for detail in (error_details_pb2.ErrorInfo(reason=reason, domain="kerf"), *extra):
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+async def abort(context: Context, code: grpc.StatusCode, message: str, *extra: Any, reason: str = "TEST") -> None:
+    """End the call with a status and its details."""
+    status = details(code.value[0], message, *extra, reason=reason)
+    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    await context.abort(code, message)
+
+
+@dataclass
+class Faults:
+    """What goes wrong next. Each list or counter is used up as it is applied."""
+
+    unavailable_calls: int = 0
+    cut_watch_after: list[int] = field(default_factory=list)
+    """Cut the next watch streams after so many events."""
+    end_watch_after: list[int] = field(default_factory=list)
+    """End the next watch streams politely, too early."""
+    skip_sequence: int = 0
+    repeat_sequence: int = 0
+    wrong_job_at: int = 0
+    cut_download_after: list[int] = field(default_factory=list)
+    """Cut the next downloads after so many messages."""
+    corrupt_download: bool = False
+    lose_create_answers: int = 0
+    """Accept, then drop the answer."""
+    fail_stage: str = ""
+    hang_stage: str = ""
+    """This stage never ends by itself."""
+
+
+class FakeGateway(JobServiceServicer, ArtifactServiceServicer):
+    """Both services. Jobs run at once, stage by stage, with outputs from `produce`."""
+
+    def __init__(self, produce: Produce | None = None) -> None:
+        self.faults = Faults()
+        self.blobs: dict[str, bytes] = {}
+        self.meta: dict[str, artifacts.Artifact] = {}
+        self.jobs: dict[str, Job] = {}
+        self.logs: dict[str, list[JobEvent]] = {}
+        self.by_request: dict[str, tuple[bytes, str]] = {}
+        self.calls: list[tuple[str, dict[str, str]]] = []
+        self.watch_requests: list[int] = []
+        self.download_offsets: list[int] = []
+        self.open_streams = 0
+        self.port = 0
+        self._produce = produce
+        self._server: grpc.aio.Server | None = None
+        self._grown = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    async def start(self, port: int = 0) -> None:
+        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        add_JobServiceServicer_to_server(self, self._server)
+        add_ArtifactServiceServicer_to_server(self, self._server)
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        await self._server.start()
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop(None)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def put(self, data: bytes, media_type: str = "application/octet-stream", **fields: Any) -> artifacts.Artifact:
+        sha256 = hashlib.sha256(data).hexdigest()
+        artifact = artifacts.Artifact(
+            name=f"artifacts/{sha256}", sha256=sha256, media_type=media_type, size_bytes=len(data), **fields
+        )
+        self.blobs[artifact.name], self.meta[artifact.name] = data, artifact
+        return artifact
+
+    async def _admit(self, context: Context, method: str) -> None:
+        sent = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
+        self.calls.append((method, sent))
+        if sent.get("authorization") != f"Bearer {API_KEY}":
+            await abort(context, grpc.StatusCode.UNAUTHENTICATED, "this API key is not known", reason="BAD_KEY")
+        if self.faults.unavailable_calls:
+            self.faults.unavailable_calls -= 1
+            retry = error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(nanos=1_000_000))
+            await abort(context, grpc.StatusCode.UNAVAILABLE, "draining", retry, reason="DRAINING")
+
+    async def _job(self, context: Context, name: str) -> Job:
+        if name not in self.jobs:
+            await abort(context, grpc.StatusCode.NOT_FOUND, f"there is no {name}", reason="JOB_NOT_FOUND")
+        return self.jobs[name]
+
+    # jobs
+
+    async def CreateJob(self, request: service.CreateJobRequest, context: Context) -> Job:  # noqa: N802 (gRPC's name)
+        await self._admit(context, "CreateJob")
+        payload = request.job.SerializeToString(deterministic=True)
+        if request.request_id in self.by_request:
+            known, name = self.by_request[request.request_id]
+            if known != payload:
+                await abort(
+                    context, grpc.StatusCode.ALREADY_EXISTS, "this request id is another job's", reason="REUSED"
+                )
+            return self.jobs[name]
+        if not request.job.stages:
+            bad = error_details_pb2.BadRequest()
+            bad.field_violations.add(field="job.stages", description="must have at least one stage")
+            await abort(context, grpc.StatusCode.INVALID_ARGUMENT, "the job is not valid", bad, reason="INVALID_FIELD")
+        job = self._accept(request.job)
+        if request.request_id:
+            self.by_request[request.request_id] = payload, job.name
+        if self.faults.lose_create_answers:
+            self.faults.lose_create_answers -= 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+        return job
+
+    def _accept(self, spec: Job, retry_of: str = "") -> Job:
+        job = Job()
+        job.CopyFrom(spec)
+        job.name, job.state, job.retry_of = f"jobs/j{len(self.jobs) + 1}", JobState.JOB_STATE_QUEUED, retry_of
+        job.create_time.FromSeconds(1_700_000_000 + len(self.jobs))
+        self.jobs[job.name], self.logs[job.name] = job, []
+        self._append(job, accepted=Accepted(job=spec))
+        task = asyncio.create_task(self._run(job))
+        self._tasks.add(task)
+        return job
+
+    def _append(self, job: Job, *, transient: bool = False, **body: Any) -> None:
+        log = self.logs[job.name]
+        sequence = 0 if transient else 1 + sum(event.sequence > 0 for event in log)
+        job.last_sequence = max(job.last_sequence, sequence)
+        log.append(JobEvent(job=job.name, sequence=sequence, attempt=1, **body))
+        self._grown.set()
+        self._grown = asyncio.Event()
+
+    async def _run(self, job: Job) -> None:
+        job.state = JobState.JOB_STATE_RUNNING
+        for number, stage in enumerate(job.stages):
+            stage.attempts = 1
+            self._append(job, stage_started=StageStarted(stage=stage.id, worker="w1"))
+            for step in (1, 2):
+                self._append(job, progress=Progress(stage=stage.id, step=step, total=2, eta_seconds=2.0 - step))
+                self._append(job, transient=True, preview=Preview(stage=stage.id, step=step, png=b"png"))
+                await asyncio.sleep(0)
+            if stage.id == self.faults.hang_stage:
+                return
+            if stage.id == self.faults.fail_stage:
+                job.state = stage.state = JobState.JOB_STATE_FAILED
+                job.error.CopyFrom(
+                    details(code_pb2.FAILED_PRECONDITION, "model 'x' is not installed", reason="NO_MODEL")
+                )
+                self._append(job, failed=Failed(error=job.error))
+                return
+            self._complete(job, stage, last=number == len(job.stages) - 1)
+
+    def _complete(self, job: Job, stage: Stage, *, last: bool) -> None:
+        stage.state = JobState.JOB_STATE_SUCCEEDED
+        stage.timing.CopyFrom(StageTiming(queued_seconds=0.01, computed_seconds=0.5, device_seconds=-1))
+        stage.receipt.CopyFrom(StageReceipt(versions={"kerf": "0.1.0"}))
+        if self._produce is not None:
+            stage.outputs.extend(self._produce(self, stage))
+        done = StageCompleted(stage=stage.id, outputs=stage.outputs, timing=stage.timing)
+        if last:
+            job.state = JobState.JOB_STATE_SUCCEEDED
+            self._append(job, succeeded=Succeeded(last_stage=done))
+        else:
+            self._append(job, stage_completed=done)
+
+    async def GetJob(self, request: service.GetJobRequest, context: Context) -> Job:  # noqa: N802 (gRPC's name)
+        await self._admit(context, "GetJob")
+        return await self._job(context, request.name)
+
+    async def ListJobs(  # noqa: N802 (gRPC's name)
+        self, request: service.ListJobsRequest, context: Context
+    ) -> service.ListJobsResponse:
+        await self._admit(context, "ListJobs")
+        found = [
+            job
+            for job in reversed(self.jobs.values())
+            if job.state in request.filter.states or not request.filter.states
+        ]
+        start, size = int(request.page_token or 0), request.page_size or 50
+        following = str(start + size) if start + size < len(found) else ""
+        heads = [Job(name=job.name, state=job.state, labels=job.labels) for job in found[start : start + size]]
+        return service.ListJobsResponse(jobs=heads, next_page_token=following)
+
+    async def CancelJob(self, request: service.CancelJobRequest, context: Context) -> Job:  # noqa: N802 (gRPC's name)
+        await self._admit(context, "CancelJob")
+        job = await self._job(context, request.name)
+        if job.state in {JobState.JOB_STATE_QUEUED, JobState.JOB_STATE_RUNNING}:
+            job.state = JobState.JOB_STATE_CANCELLED
+            self._append(job, cancelled=Cancelled(reason=request.reason))
+        return job
+
+    async def RetryJob(self, request: service.RetryJobRequest, context: Context) -> Job:  # noqa: N802 (gRPC's name)
+        await self._admit(context, "RetryJob")
+        old = await self._job(context, request.name)
+        return self._accept(self.logs[old.name][0].accepted.job, retry_of=old.name)
+
+    async def WatchJob(  # noqa: N802 (gRPC's name)
+        self, request: service.WatchJobRequest, context: Context
+    ) -> AsyncIterator[JobEvent]:
+        await self._admit(context, "WatchJob")
+        await self._job(context, request.name)
+        self.watch_requests.append(request.after_sequence)
+        cut = self.faults.cut_watch_after.pop(0) if self.faults.cut_watch_after else None
+        end = self.faults.end_watch_after.pop(0) if self.faults.end_watch_after else None
+        self.open_streams += 1
+        try:
+            sent = 0
+            async for event in self._events(request):
+                for shown in self._with_faults(event):
+                    if sent == cut:
+                        await context.abort(grpc.StatusCode.UNAVAILABLE, "Connection reset by peer")
+                    if sent == end:
+                        return
+                    yield shown
+                    sent += 1
+        finally:
+            self.open_streams -= 1
+
+    async def _events(self, request: service.WatchJobRequest) -> AsyncIterator[JobEvent]:
+        log, position, last = self.logs[request.name], 0, request.after_sequence
+        while True:
+            grown = self._grown
+            while position < len(log):
+                event, position = log[position], position + 1
+                if event.sequence > last or (event.sequence == 0 and not request.durable_only):
+                    yield event
+                if event.WhichOneof("body") in {"succeeded", "failed", "cancelled"}:
+                    return
+            await grown.wait()
+
+    def _with_faults(self, event: JobEvent) -> list[JobEvent]:
+        if event.sequence and event.sequence == self.faults.skip_sequence:
+            return []
+        if event.sequence and event.sequence == self.faults.repeat_sequence:
+            return [event, event]
+        if event.sequence and event.sequence == self.faults.wrong_job_at:
+            other = JobEvent()
+            other.CopyFrom(event)
+            other.job = "jobs/another"
+            return [other]
+        return [event]
+
+    async def RunJob(  # noqa: N802 (gRPC's name)
+        self, request: service.CreateJobRequest, context: Context
+    ) -> AsyncIterator[JobEvent]:
+        await abort(context, grpc.StatusCode.UNIMPLEMENTED, "the client must not need it")
+        yield JobEvent()
+
+    async def ListDeadLetters(  # noqa: N802 (gRPC's name)
+        self, request: service.ListDeadLettersRequest, context: Context
+    ) -> service.ListDeadLettersResponse:
+        await self._admit(context, "ListDeadLetters")
+        dead = [job for job in self.jobs.values() if job.state == JobState.JOB_STATE_FAILED]
+        return service.ListDeadLettersResponse(dead_letters=[service.DeadLetter(tenant="t", job=job) for job in dead])
+
+    # artifacts
+
+    async def UploadArtifact(self, request_iterator: Any, context: Context) -> artifacts.Artifact:  # noqa: N802 (gRPC's name)
+        await self._admit(context, "UploadArtifact")
+        data, header = bytearray(), artifacts.UploadHeader()
+        async for part in request_iterator:
+            if part.HasField("header"):
+                header = part.header
+            data += part.chunk
+        if header.size_bytes != len(data):
+            await abort(context, grpc.StatusCode.INVALID_ARGUMENT, "the size differs")
+        kind = "image/png" if data.startswith(b"\x89PNG") else "application/octet-stream"
+        return self.put(bytes(data), kind)
+
+    async def DownloadArtifact(  # noqa: N802 (gRPC's name)
+        self, request: artifacts.DownloadArtifactRequest, context: Context
+    ) -> AsyncIterator[artifacts.DownloadArtifactResponse]:
+        await self._admit(context, "DownloadArtifact")
+        if request.name not in self.blobs:
+            await abort(context, grpc.StatusCode.NOT_FOUND, f"there is no {request.name}", reason="NO_ARTIFACT")
+        self.download_offsets.append(request.offset)
+        data = self.blobs[request.name]
+        if self.faults.corrupt_download:
+            data = bytes([data[0] ^ 1]) + data[1:]
+        cut = self.faults.cut_download_after.pop(0) if self.faults.cut_download_after else None
+        self.open_streams += 1
+        try:
+            for number, start in enumerate(range(request.offset, len(data), CHUNK)):
+                if number == cut:
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, "Connection reset by peer")
+                described = self.meta[request.name] if number == 0 else None
+                yield artifacts.DownloadArtifactResponse(chunk=data[start : start + CHUNK], artifact=described)
+        finally:
+            self.open_streams -= 1
+
+    async def GetArtifact(  # noqa: N802 (gRPC's name)
+        self, request: artifacts.GetArtifactRequest, context: Context
+    ) -> artifacts.Artifact:
+        await self._admit(context, "GetArtifact")
+        if request.name not in self.meta:
+            await abort(context, grpc.StatusCode.NOT_FOUND, f"there is no {request.name}", reason="NO_ARTIFACT")
+        return self.meta[request.name]
+
+    async def ListArtifacts(  # noqa: N802 (gRPC's name)
+        self, request: artifacts.ListArtifactsRequest, context: Context
+    ) -> artifacts.ListArtifactsResponse:
+        await self._admit(context, "ListArtifacts")
+        names = sorted(self.meta)
+        start, size = int(request.page_token or 0), request.page_size or 100
+        following = str(start + size) if start + size < len(names) else ""
+        page = [self.meta[name] for name in names[start : start + size]]
+        return artifacts.ListArtifactsResponse(artifacts=page, next_page_token=following)
+
+    async def CreateDownloadUrl(  # noqa: N802 (gRPC's name)
+        self, request: artifacts.CreateDownloadUrlRequest, context: Context
+    ) -> artifacts.CreateDownloadUrlResponse:
+        await self._admit(context, "CreateDownloadUrl")
+        return artifacts.CreateDownloadUrlResponse(url=f"http://s3/{request.name}?for={request.expires_in_seconds}")
+
+    async def CreateUploadUrl(  # noqa: N802 (gRPC's name)
+        self, request: artifacts.CreateUploadUrlRequest, context: Context
+    ) -> artifacts.CreateUploadUrlResponse:
+        await self._admit(context, "CreateUploadUrl")
+        return artifacts.CreateUploadUrlResponse(url="http://s3/u", upload="uploads/u")
+
+    async def DeleteArtifact(  # noqa: N802 (gRPC's name)
+        self, request: artifacts.DeleteArtifactRequest, context: Context
+    ) -> artifacts.DeleteArtifactResponse:
+        await self._admit(context, "DeleteArtifact")
+        self.blobs.pop(request.name, None)
+        self.meta.pop(request.name, None)
+        return artifacts.DeleteArtifactResponse()
+
+
+class ThreadedGateway:
+    """A fake gateway on a loop and a thread of its own, for code that blocks or runs its own loop."""
+
+    def __init__(self, produce: Produce | None = None) -> None:
+        self._loop = asyncio.new_event_loop()
+        # Two loops of one process share grpc's poller; the second hears a harmless BlockingIOError.
+        self._loop.set_exception_handler(lambda loop, context: None)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+        async def make() -> FakeGateway:
+            gateway = FakeGateway(produce)
+            await gateway.start()
+            return gateway
+
+        self.gateway = asyncio.run_coroutine_threadsafe(make(), self._loop).result(10)
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self.gateway.stop(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
