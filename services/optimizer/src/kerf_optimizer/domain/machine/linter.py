@@ -1,0 +1,186 @@
+"""The safety linter: says what is dangerous or wrong in a G-code text for one machine and material.
+
+It works on the text alone, through the reader; it knows nothing of the writer and of what the program should draw.
+It is a white list: what it does not know is a violation. No G-code leaves kerf with one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kerf_optimizer.domain.machine import lint_moves
+from kerf_optimizer.domain.machine.lint_rules import Finding, LintRules, Rule
+from kerf_optimizer.domain.machine.reader import Program, read_motions, read_program
+from kerf_optimizer.domain.presets import LaserMode
+
+MAX_LINE_CHARS = 79
+"""GRBL 1.1's line buffer holds 80 bytes with the closing zero."""
+ALLOWED_G = (0, 1, 4, 17, 21, 90, 94)
+ALLOWED_M = (2, 3, 4, 5, 8, 9, 30)
+ALLOWED_LETTERS = "GMXYZSFP"
+ARCS = (2, 3)
+MODAL_GROUPS_G = ((0, 1, 2, 3, 80), (17, 18, 19), (20, 21), (90, 91), (93, 94, 95))
+MODAL_GROUPS_M = ((2, 30), (3, 4, 5))
+HEADER_SENTENCE = "never leave a burning laser unattended"
+
+_NOT_PLAIN = re.compile(rb"[\x80-\xff]")
+_CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
+_REALTIME = re.compile(rb"[?!~\x18]")
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One thing that is wrong. `line` is 1-based, 0 = the file as a whole; `text` is the line, printable."""
+
+    rule: Rule
+    line: int
+    text: str
+    message: str
+
+
+def lint(text: bytes, rules: LintRules) -> list[Violation]:
+    """Everything wrong in the program, in order of lines, at most `rules.max_findings` per rule. Never raises."""
+    program = read_program(text)
+    findings = [*_material(rules), *_characters(program), *_header(program, rules), *_commands(program, rules)]
+    if program.line.size:
+        findings += [*_frame(program), *_modes(program)]
+        findings += lint_moves.findings(program, read_motions(program), rules)
+    else:
+        findings.append(Finding(Rule.NOTHING_TO_RUN, -1, "the program has no commands"))
+    return _violations(program, findings, rules.max_findings)
+
+
+def _violations(program: Program, findings: list[Finding], limit: int) -> list[Violation]:
+    per_rule: dict[Rule, int] = {}
+    out = []
+    for found in sorted(findings, key=lambda f: (f.line, f.rule.value)):
+        per_rule[found.rule] = per_rule.get(found.rule, 0) + 1
+        if per_rule[found.rule] <= limit:
+            text = program.line_text(found.line) if found.line >= 0 else ""
+            out.append(Violation(found.rule, found.line + 1, text, found.message))
+    return out
+
+
+def _material(rules: LintRules) -> Iterator[Finding]:
+    if rules.material.blocked_reason:
+        yield Finding(Rule.MATERIAL_BLOCKED, -1, f"{rules.material.name}: {rules.material.blocked_reason}")
+    unsuited = rules.material.unsuited_reason(rules.machine.wavelength_nm)
+    if unsuited:
+        yield Finding(Rule.MATERIAL_UNSUITED, -1, f"{rules.material.name}: {unsuited}")
+
+
+def _characters(program: Program) -> Iterator[Finding]:
+    """Bytes that GRBL acts on wherever they stand, comments included, and lines that its buffer cannot hold."""
+    for pattern, rule, message in (
+        (_NOT_PLAIN, Rule.NOT_ASCII, "GRBL takes bytes over 127 as real-time overrides"),
+        (_CONTROL, Rule.CONTROL_CHARACTER, "a control character"),
+        (_REALTIME, Rule.REALTIME_CHARACTER, "? ! ~ and Ctrl-X act at once, even inside a comment"),
+    ):
+        positions = np.array([match.start() for match in pattern.finditer(program.text)], dtype=np.int64)
+        lines = np.searchsorted(program.line_starts, positions, side="right") - 1
+        yield from _at(_distinct(lines), rule, message)
+    lengths = np.diff(np.append(program.line_starts, len(program.text) + 1)) - 1
+    yield from _at(
+        np.flatnonzero(lengths > MAX_LINE_CHARS), Rule.LINE_TOO_LONG, f"more than {MAX_LINE_CHARS} characters"
+    )
+    for line in program.malformed.tolist():
+        text = program.line_text(line).strip()
+        if text.startswith("$"):
+            yield Finding(Rule.SYSTEM_COMMAND, line, "a $ command changes the controller")
+        elif re.search(r"nan|inf", text, re.IGNORECASE):
+            yield Finding(Rule.NOT_A_NUMBER, line, "a value that is no number")
+        else:
+            yield Finding(Rule.MALFORMED, line, "not words of one letter and one number")
+
+
+def _distinct(ascending: NDArray[np.int64]) -> NDArray[np.int64]:
+    first: NDArray[np.int64] = ascending[np.diff(ascending, prepend=-1) != 0]
+    return first
+
+
+def _at(lines: NDArray[np.int64], rule: Rule, message: str) -> Iterator[Finding]:
+    return (Finding(rule, line, message) for line in lines.tolist())
+
+
+def _header(program: Program, rules: LintRules) -> Iterator[Finding]:
+    first_code = int(program.line[0]) if program.line.size else program.line_count
+    end = program.line_starts[first_code] if first_code < program.line_count else len(program.text)
+    header = program.text[:end].decode("ascii", errors="replace")
+    wanted = [HEADER_SENTENCE, f"machine: {rules.machine.name}", f"material: {rules.material.name}"]
+    wanted += list(rules.machine.required_settings)
+    joined = " ".join(line.lstrip("; ") for line in header.splitlines())
+    for sentence in wanted:
+        if sentence not in joined:
+            yield Finding(Rule.HEADER_MISSING, -1, f"the comments before the first command must say: {sentence}")
+
+
+def _commands(program: Program, rules: LintRules) -> Iterator[Finding]:
+    """Words outside the white list, and words that contradict each other within a line."""
+    letters = np.frombuffer(ALLOWED_LETTERS.encode("ascii"), dtype=np.uint8)
+    yield from _at(program.line[~np.isin(program.letter, letters)], Rule.FORBIDDEN_COMMAND, "an unknown letter")
+    g_lines, g = program.words("G")
+    p_lines = program.words("P")[0]
+    alone = ~np.isin(p_lines, g_lines[g == 4])
+    yield from _at(p_lines[alone], Rule.FORBIDDEN_COMMAND, "P without a dwell")
+    m_lines, m = program.words("M")
+    special = (*ALLOWED_G, *ARCS, 20, 91, 93, 95)
+    yield from _at(g_lines[~np.isin(g, special)], Rule.FORBIDDEN_COMMAND, "a G word that kerf does not allow")
+    yield from _at(m_lines[~np.isin(m, ALLOWED_M)], Rule.FORBIDDEN_COMMAND, "an M word that kerf does not allow")
+    yield from _at(g_lines[np.isin(g, ARCS)], Rule.ARC, "arcs are not supported")
+    if not rules.machine.has_z:
+        yield from _at(program.words("Z")[0], Rule.Z_MOVE, "the machine has no Z")
+    if rules.machine.laser_mode is LaserMode.DYNAMIC:
+        message = "constant power (M3) on a machine whose profile asks for dynamic power (M4)"
+        yield from _at(m_lines[m == 3], Rule.CONSTANT_POWER, message)
+    for letter, groups in (("G", MODAL_GROUPS_G), ("M", MODAL_GROUPS_M)):
+        lines, values = program.words(letter)
+        for group in groups:
+            yield from _at(_repeated(lines[np.isin(values, group)]), Rule.CONTRADICTION, "two words of one modal group")
+    for letter in "XYZSFP":
+        yield from _at(_repeated(program.words(letter)[0]), Rule.CONTRADICTION, f"{letter} twice")
+
+
+def _repeated(lines: NDArray[np.int64]) -> NDArray[np.int64]:
+    again: NDArray[np.int64] = lines[1:][np.diff(lines) == 0]
+    return again
+
+
+def _frame(program: Program) -> Iterator[Finding]:
+    """Beam off first and last, and nothing after the end."""
+    first = int(program.line[0])
+    if program.line_text(first).split(";")[0].strip() not in ("M5 S0", "M5S0"):
+        yield Finding(Rule.NOT_OFF_FIRST, first, "the first command must be M5 S0")
+    m_lines, m = program.words("M")
+    beam = np.isin(m, (3, 4, 5))
+    last_on = m_lines[beam][-1] if beam.any() else -1
+    s_lines, s = program.words("S")
+    s_at_last = s[s_lines == last_on]
+    if not beam.any() or m[beam][-1] != 5 or not s_at_last.size or s_at_last[-1] != 0:
+        yield Finding(Rule.NOT_OFF_LAST, int(program.line[-1]), "the last beam command must be M5 S0")
+    ends = m_lines[np.isin(m, (2, 30))]
+    if not ends.size:
+        yield Finding(Rule.NO_END, int(program.line[-1]), "the program must end with M2")
+    elif int(program.line[-1]) > ends[0] or (program.malformed > ends[0]).any():
+        yield Finding(Rule.TEXT_AFTER_END, int(ends[0]) + 1, "commands after the end of the program")
+
+
+def _modes(program: Program) -> Iterator[Finding]:
+    """Millimetres, absolute positions and feed per minute, said before the first move and never left."""
+    moving = program.has("X") | program.has("Y") | program.has("Z")
+    first_move = int(np.argmax(moving)) if moving.any() else program.line_count
+    g_lines, g = program.words("G")
+    for good, bad, rule, message in (
+        (21, (20,), Rule.NOT_MILLIMETRES, "millimetres (G21) only"),
+        (90, (91,), Rule.NOT_ABSOLUTE, "absolute positions (G90) only"),
+        (94, (93, 95), Rule.FEED_MODE, "feed per minute (G94) only"),
+        (17, (), Rule.PLANE, "the XY plane (G17) must be chosen"),
+    ):
+        yield from _at(g_lines[np.isin(g, bad)], rule, message)
+        said = g_lines[g == good]
+        if not said.size or said[0] > first_move:
+            yield Finding(rule, min(first_move, program.line_count - 1), f"{message}: not said before the first move")

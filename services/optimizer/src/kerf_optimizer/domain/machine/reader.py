@@ -1,0 +1,148 @@
+"""Reads G-code back: words, then moves. Shares nothing with the writer but the RS-274 grammar that GRBL 1.1 takes.
+
+A line that is not `letter number letter number …` is not guessed at: it is listed as malformed and read as empty.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Possessive quantifiers: a hostile line costs linear time.
+_COMMENT = re.compile(rb";[^\n]*+|\([^()\n]*+\)")
+_MALFORMED_LINE = re.compile(rb"^(?! *+(?:[A-Z][+-]?+(?:\d++(?:\.\d*+)?+|\.\d++) *+)*+\r?$)[^\n]*+", re.MULTILINE)
+_BLANKS = bytes(32 if 65 <= code <= 90 or code in (10, 13) else code for code in range(256))
+_NEWLINE = 10
+_A, _Z = ord("A"), ord("Z")
+
+BEAM_OFF, BEAM_CONSTANT, BEAM_DYNAMIC = 5, 3, 4
+"""M words of the beam."""
+MOTION_WORDS = (0, 1, 2, 3)
+"""G words that move: rapid, straight, two arcs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Words of a program in order: `line` int64 (0-based), `letter` uint8 (ASCII), `value` float64, each (words,).
+
+    `malformed` lists the 0-based lines that are no words. `text` is the whole file.
+    """
+
+    text: bytes
+    line_starts: NDArray[np.int64]
+    line: NDArray[np.int64]
+    letter: NDArray[np.uint8]
+    value: NDArray[np.float64]
+    malformed: NDArray[np.int64]
+
+    @property
+    def line_count(self) -> int:
+        """Lines, the empty ones too."""
+        return len(self.line_starts)
+
+    def words(self, letter: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Lines and values of all words with this letter."""
+        chosen = self.letter == ord(letter)
+        return self.line[chosen], self.value[chosen]
+
+    def has(self, letter: str) -> NDArray[np.bool_]:
+        """Which lines have a word with this letter, bool (lines,)."""
+        present = np.zeros(self.line_count, dtype=np.bool_)
+        present[self.line[self.letter == ord(letter)]] = True
+        return present
+
+    def modal(self, letter: str, allowed: tuple[int, ...] = (), start: float = np.nan) -> NDArray[np.float64]:
+        """The value in force on each line, float64 (lines,): the last one said, `start` before the first.
+
+        `allowed` picks the values of one modal group; () = all.
+        """
+        lines, values = self.words(letter)
+        if allowed:
+            chosen = np.isin(values, allowed)
+            lines, values = lines[chosen], values[chosen]
+        last = last_index(lines, self.line_count)
+        return np.where(last >= 0, np.append(values, start)[last], start)
+
+    def line_text(self, line: int) -> str:
+        """Text of a 0-based line, cut to 80 characters, without what is not printable."""
+        start = int(self.line_starts[line])
+        raw = self.text[start : start + 80].split(b"\n", 1)[0]
+        return "".join(chr(code) if 32 <= code < 127 else "?" for code in raw)
+
+
+@dataclass(frozen=True, eq=False)
+class Motions:
+    """Moves of a program as GRBL would make them, arrays of shape (moves,).
+
+    `x_mm`, `y_mm` targets (NaN = never said); `mode` 0–3 as in `MOTION_WORDS`; `s` in force (NaN = never said);
+    `feed_mm_per_min` in force; `beam` the M word in force (5 before the first); `line` 0-based.
+    """
+
+    line: NDArray[np.int64]
+    x_mm: NDArray[np.float64]
+    y_mm: NDArray[np.float64]
+    mode: NDArray[np.float64]
+    s: NDArray[np.float64]
+    feed_mm_per_min: NDArray[np.float64]
+    beam: NDArray[np.float64]
+
+    @property
+    def burning(self) -> NDArray[np.bool_]:
+        """Moves during which the beam is on."""
+        on: NDArray[np.bool_] = (self.beam != BEAM_OFF) & (self.s > 0)
+        return on
+
+
+def last_index(lines: NDArray[np.int64], line_count: int) -> NDArray[np.int64]:
+    """For each line the index of the last of `lines` (ascending) that is not after it; −1 = none. int64 (lines,)."""
+    last = np.full(line_count, -1, dtype=np.int64)
+    last[lines] = np.arange(len(lines))
+    filled: NDArray[np.int64] = np.maximum.accumulate(last)
+    return filled
+
+
+def read_program(text: bytes) -> Program:
+    """Split a program into words. Never fails: what is no word is listed as malformed."""
+    code = _COMMENT.sub(lambda match: b" " * len(match[0]), text)
+    newlines = np.flatnonzero(np.frombuffer(code, dtype=np.uint8) == _NEWLINE)
+    line_starts = np.append(0, newlines + 1)
+    if line_starts[-1] == len(text) and len(line_starts) > 1:
+        line_starts = line_starts[:-1]
+    bad_starts: list[int] = []
+
+    def blank(match: re.Match[bytes]) -> bytes:
+        bad_starts.append(match.start())
+        return b" " * len(match[0])
+
+    code = _MALFORMED_LINE.sub(blank, code)
+    raw = np.frombuffer(code, dtype=np.uint8)
+    positions = np.flatnonzero((raw >= _A) & (raw <= _Z))
+    values = np.fromstring(code.translate(_BLANKS).decode("ascii"), dtype=np.float64, sep=" ")
+    return Program(
+        text=text,
+        line_starts=line_starts,
+        line=np.searchsorted(line_starts, positions, side="right") - 1,
+        letter=raw[positions],
+        value=values[: len(positions)],
+        malformed=np.searchsorted(line_starts, np.array(bad_starts, dtype=np.int64), side="right") - 1,
+    )
+
+
+def read_motions(program: Program) -> Motions:
+    """The moves that a program makes, as if in millimetres and absolute (the linter says whether it is).
+
+    Lines with an X, Y or Z word move. Before the first motion word GRBL's default is rapid.
+    """
+    moving = np.flatnonzero(program.has("X") | program.has("Y") | program.has("Z"))
+    return Motions(
+        line=moving,
+        x_mm=program.modal("X")[moving],
+        y_mm=program.modal("Y")[moving],
+        mode=program.modal("G", MOTION_WORDS, start=0)[moving],
+        s=program.modal("S")[moving],
+        feed_mm_per_min=program.modal("F")[moving],
+        beam=program.modal("M", (BEAM_CONSTANT, BEAM_DYNAMIC, BEAM_OFF), start=BEAM_OFF)[moving],
+    )

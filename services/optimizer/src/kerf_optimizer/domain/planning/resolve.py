@@ -1,0 +1,204 @@
+"""Turns the operations that were asked for into figures: preset, overrides, limits. Refuses what is dangerous."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kerf_core.errors import InvalidArgument
+from kerf_optimizer.domain.geometry import Drawing, Raster
+from kerf_optimizer.domain.planning.spec import Operation, OperationKind
+from kerf_optimizer.domain.presets import MachineProfile, Material, Preset, list_presets
+
+RUN_ORDER = (OperationKind.ENGRAVE_RASTER, OperationKind.ENGRAVE_FILL, OperationKind.SCORE, OperationKind.CUT)
+"""Engraving first: a part that was cut out may have moved. The two kinds of engraving keep the order they came in."""
+MAX_PASSES = 20
+MIN_INTERVAL_MM = 0.01
+MAX_INTERVAL_MM = 5.0
+MAX_OPERATIONS = 16
+_LAYER = re.compile(r"[A-Za-z0-9_-]{0,64}")
+_TAKEN_LAYERS = frozenset({"0", "defpoints"})
+"""Names that mean something of their own in DXF."""
+_COLOURS: dict[OperationKind, tuple[tuple[int, int, int], ...]] = {
+    OperationKind.ENGRAVE_RASTER: ((0, 0, 0), (180, 180, 180)),
+    OperationKind.ENGRAVE_FILL: ((160, 0, 160), (160, 160, 0), (0, 160, 0)),
+    OperationKind.SCORE: ((0, 0, 255), (0, 160, 255), (0, 224, 0)),
+    OperationKind.CUT: ((255, 0, 0), (255, 128, 0), (160, 0, 0)),
+}
+"""Of LightBurn's palette, so that its import keeps the operations apart."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """One operation with all its figures. `index` is its place in the request."""
+
+    index: int
+    input: int
+    kind: OperationKind
+    layer: str
+    rgb: tuple[int, int, int]
+    preset: Preset
+    power_percent: float
+    s_value: int
+    feed_mm_per_min: int
+    passes: int
+    interval_mm: float
+    overscan_mm: float
+
+
+def resolve_operations(
+    operations: Sequence[Operation],
+    sources: Sequence[Raster | Drawing],
+    machine: MachineProfile,
+    material: Material,
+) -> list[Resolved]:
+    """The operations in the order in which they run: engrave, score, cut; within these as they came.
+
+    Raises InvalidArgument naming `operations[i].<field>`.
+    """
+    if not 1 <= len(operations) <= MAX_OPERATIONS:
+        raise InvalidArgument.of_field("operations", f"give 1 to {MAX_OPERATIONS} operations, not {len(operations)}.")
+    names: set[str] = set(_TAKEN_LAYERS)
+    colours = dict.fromkeys(OperationKind, 0)
+    resolved = []
+    for index, operation in enumerate(operations):
+        field = f"operations[{index}]"
+        source = _source(operation, sources, field)
+        name = _layer_name(operation, names, field)
+        palette = _COLOURS[operation.kind]
+        rgb = palette[colours[operation.kind] % len(palette)]
+        colours[operation.kind] += 1
+        resolved.append(_resolve(index, operation, source, name, rgb, machine, material))
+    return sorted(resolved, key=lambda r: max(RUN_ORDER.index(r.kind), 1))
+
+
+def _source(operation: Operation, sources: Sequence[Raster | Drawing], field: str) -> Raster | Drawing:
+    if not 0 <= operation.input < len(sources):
+        text = f"there is no source {operation.input}; {len(sources)} were given, counted from 0."
+        raise InvalidArgument.of_field(f"{field}.input", text)
+    source = sources[operation.input]
+    if operation.kind is OperationKind.ENGRAVE_RASTER and not isinstance(source, Raster):
+        raise InvalidArgument.of_field(
+            f"{field}.kind", "engrave-raster needs a 1-bit picture, and the source is paths."
+        )
+    if operation.kind is not OperationKind.ENGRAVE_RASTER and not isinstance(source, Drawing):
+        text = f"{operation.kind.value} needs paths, and the source is a picture; vectorize it first."
+        raise InvalidArgument.of_field(f"{field}.kind", text)
+    return source
+
+
+def _layer_name(operation: Operation, names: set[str], field: str) -> str:
+    """A name that no other layer has, whatever the case of its letters (DXF does not tell cases apart)."""
+    if not _LAYER.fullmatch(operation.layer):
+        raise InvalidArgument.of_field(f"{field}.layer", "use at most 64 of A-Z a-z 0-9 _ and -.")
+    wanted = operation.layer or operation.kind.value
+    name, number = wanted, 1
+    while name.lower() in names:
+        number += 1
+        name = f"{wanted}-{number}"
+    names.add(name.lower())
+    return name
+
+
+def _resolve(
+    index: int,
+    operation: Operation,
+    source: Raster | Drawing,
+    layer: str,
+    rgb: tuple[int, int, int],
+    machine: MachineProfile,
+    material: Material,
+) -> Resolved:
+    field = f"operations[{index}]"
+    preset = _preset(operation, machine, material, field)
+    power_percent = _override(operation.power_percent, preset.power_percent, 100.0, f"{field}.power_percent")
+    most = machine.max_feed_mm_per_min
+    speed = _override(operation.speed_mm_per_min, preset.speed_mm_per_min, most, f"{field}.speed_mm_per_min")
+    passes = int(_override(operation.passes, preset.passes, MAX_PASSES, f"{field}.passes"))
+    interval_mm = _interval(operation, preset, source, f"{field}.interval_mm")
+    s_value = round(power_percent / 100 * machine.s_max)
+    feed = max(1, math.floor(speed + 0.5))
+    if s_value < 1:
+        text = f"{power_percent:g} % is less than one step of the controller's scale of {machine.s_max:g}."
+        raise InvalidArgument.of_field(f"{field}.power_percent", text)
+    _check_energy(field, machine, material, s_value / machine.s_max * 100, feed, passes, interval_mm)
+    engraving = operation.kind in (OperationKind.ENGRAVE_RASTER, OperationKind.ENGRAVE_FILL)
+    return Resolved(
+        index=index,
+        input=operation.input,
+        kind=operation.kind,
+        layer=layer,
+        rgb=rgb,
+        preset=preset,
+        power_percent=power_percent,
+        s_value=s_value,
+        feed_mm_per_min=feed,
+        passes=passes,
+        interval_mm=interval_mm,
+        overscan_mm=overscan_mm(feed, machine) if engraving else 0.0,
+    )
+
+
+def overscan_mm(feed_mm_per_min: float, machine: MachineProfile) -> float:
+    """Run-up that the head needs to reach its feed: v² / 2a, rounded up to 0.1 mm."""
+    speed_mm_per_s = feed_mm_per_min / 60
+    return math.ceil(speed_mm_per_s**2 / (2 * machine.acceleration_mm_per_s2) * 10) / 10
+
+
+def _preset(operation: Operation, machine: MachineProfile, material: Material, field: str) -> Preset:
+    name = operation.preset or f"{machine.name}/{material.name}/{operation.kind.value}"
+    here = list_presets(machine.name, material.name)
+    for preset in here:
+        if preset.name == name and preset.kind is operation.kind:
+            return preset
+    if operation.preset:
+        fitting = ", ".join(p.name for p in here if p.kind is operation.kind) or "none"
+        text = (
+            f"{name[:64]!r} is not a preset for {operation.kind.value} on this machine and material; known: {fitting}."
+        )
+        raise InvalidArgument.of_field(f"{field}.preset", text, reason="PRESET_UNKNOWN")
+    kinds = ", ".join(p.kind.value for p in here) or "nothing"
+    text = f"{machine.name} cannot {operation.kind.value} {material.name}, as far as kerf knows; it can: {kinds}."
+    raise InvalidArgument.of_field(f"{field}.kind", text, reason="PRESET_UNKNOWN")
+
+
+def _override(value: float, preset: float, most: float, field: str) -> float:
+    if not math.isfinite(value) or value < 0 or value > most:
+        raise InvalidArgument.of_field(field, f"{value:g} is outside 0 to {most:g} (0 = the preset's {preset:g}).")
+    return value or preset
+
+
+def _interval(operation: Operation, preset: Preset, source: Raster | Drawing, field: str) -> float:
+    if operation.kind in (OperationKind.SCORE, OperationKind.CUT):
+        return 0.0
+    own = source.pitch_mm if isinstance(source, Raster) else preset.interval_mm
+    value = _override(operation.interval_mm, own, MAX_INTERVAL_MM, field)
+    if value < MIN_INTERVAL_MM:
+        text = f"{value:g} mm between lines is finer than {MIN_INTERVAL_MM} mm; use a wider one or a lower dpi."
+        raise InvalidArgument.of_field(field, text)
+    return value
+
+
+def _check_energy(
+    field: str,
+    machine: MachineProfile,
+    material: Material,
+    power_percent: float,
+    feed_mm_per_min: int,
+    passes: int,
+    interval_mm: float,
+) -> None:
+    """Energy density per area, of one pass and of all, against the caps of the material."""
+    one = machine.energy_j_per_mm2(power_percent, feed_mm_per_min, interval_mm)
+    for energy, cap, what in (
+        (one, material.cap_pass_j_per_mm2, "one pass"),
+        (one * passes, material.cap_total_j_per_mm2, f"{passes} passes"),
+    ):
+        if energy > cap:
+            text = (
+                f"{what} would put {energy:.1f} J/mm² into {material.name}, whose cap is {cap:g} J/mm² (it would burn "
+                "rather than engrave or cut); use less power, more speed, fewer passes or a wider interval."
+            )
+            raise InvalidArgument.of_field(field, text, reason="ENERGY_OVER_CAP")

@@ -1,0 +1,182 @@
+"""Scan lines: which stretches of which lines burn, and how the head runs over them.
+
+A picture and a hatched area become the same thing: rows of stretches along X. Rows alternate in direction; the head
+runs up to its feed before a row and slows down after it (overscan); wide gaps are jumped at rapid speed, narrow ones
+crossed at the feed with the beam off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kerf_optimizer.domain.geometry import Path
+from kerf_optimizer.domain.machine.work import UM_PER_MM, PlacedRaster
+
+MIN_JUMP_UM = 5000
+JUMP_OVERSCANS = 4
+"""A gap is jumped if it is wider than four overscans and 5 mm: below, stopping costs more than it saves."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stretches:
+    """Stretches that burn, int64 (n,) each in micrometres, sorted by `row`, then `start_um` < `end_um`.
+
+    Stretches of one row do not overlap; all with the same `row` have the same `y_um`.
+    """
+
+    row: NDArray[np.int64]
+    y_um: NDArray[np.int64]
+    start_um: NDArray[np.int64]
+    end_um: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """Moves of one kind of work, arrays (n,): targets in micrometres, whether the beam is on, whether rapid."""
+
+    x_um: NDArray[np.int64]
+    y_um: NDArray[np.int64]
+    burns: NDArray[np.bool_]
+    rapid: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.x_um)
+
+
+def raster_stretches(raster: PlacedRaster, interval_mm: float) -> Stretches:
+    """The burning stretches of a picture, from front to back.
+
+    A line lies in the middle of each `interval_mm`, counted from the front; it takes the pixel row it falls into, so
+    that with the interval at the pitch each row of pixels burns exactly once.
+    """
+    rows, columns = raster.burn.shape
+    lines = max(1, round(rows * raster.pitch_mm / interval_mm))
+    middle_mm = (np.arange(lines) + 0.5) * interval_mm
+    pixel_row = rows - 1 - np.minimum((middle_mm / raster.pitch_mm).astype(np.int64), rows - 1)
+    padded = np.zeros((lines, columns + 2), dtype=np.int8)
+    padded[:, 1:-1] = raster.burn[pixel_row]
+    edges = np.diff(padded, axis=1)
+    row, start = np.nonzero(edges == 1)
+    end = np.nonzero(edges == -1)[1]
+    column_um = np.rint((raster.left_mm + np.arange(columns + 1) * raster.pitch_mm) * UM_PER_MM).astype(np.int64)
+    line_um = np.rint((raster.front_mm + middle_mm) * UM_PER_MM).astype(np.int64)
+    return _cleaned(row.astype(np.int64), line_um[row], column_um[start], column_um[end])
+
+
+def hatch_stretches(paths: Sequence[Path], interval_mm: float) -> Stretches:
+    """The parts of parallel lines inside closed paths by the even-odd rule, from front to back.
+
+    Lines lie at whole multiples of the interval plus one half, so that neighbouring areas share a grid. Each edge is
+    crossed by the lines with lower end ≤ y < upper end (scan-line filling, Wylie and others 1967): every line is
+    crossed an even number of times, whatever touches whatever.
+    """
+    rings = [path.points_mm for path in paths if path.closed]
+    if not rings:
+        empty = np.zeros(0, dtype=np.int64)
+        return Stretches(empty, empty, empty, empty)
+    a = np.concatenate(rings)
+    b = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
+    swap = a[:, 1] > b[:, 1]
+    low, high = np.where(swap[:, None], b, a), np.where(swap[:, None], a, b)
+    first = np.ceil(low[:, 1] / interval_mm - 0.5).astype(np.int64)
+    count = np.ceil(high[:, 1] / interval_mm - 0.5).astype(np.int64) - first
+    edge = np.repeat(np.arange(len(a)), count)
+    line = first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count)
+    y_mm = (line + 0.5) * interval_mm
+    rise = high[edge, 1] - low[edge, 1]
+    x_mm = low[edge, 0] + (high[edge, 0] - low[edge, 0]) * ((y_mm - low[edge, 1]) / rise)
+    order = np.lexsort((x_mm, line))
+    line, x_um = line[order], np.rint(x_mm[order] * UM_PER_MM).astype(np.int64)
+    y_um = np.rint((line[::2] + 0.5) * interval_mm * UM_PER_MM).astype(np.int64)
+    return _cleaned(line[::2], y_um, x_um[::2], x_um[1::2])
+
+
+def _cleaned(
+    row: NDArray[np.int64], y_um: NDArray[np.int64], start_um: NDArray[np.int64], end_um: NDArray[np.int64]
+) -> Stretches:
+    """Without stretches of no length, and with stretches that touch made one."""
+    keep = end_um > start_um
+    row, y_um, start_um, end_um = row[keep], y_um[keep], start_um[keep], end_um[keep]
+    if not len(row):
+        return Stretches(row, y_um, start_um, end_um)
+    joins = (np.diff(row) == 0) & (start_um[1:] <= end_um[:-1])
+    begins, ends = np.append(True, ~joins), np.append(~joins, True)
+    return Stretches(row[begins], y_um[begins], start_um[begins], end_um[ends])
+
+
+def scan_moves(stretches: Stretches, overscan_mm: float) -> Moves:
+    """Moves over all stretches: per run one rapid move, the run-up, burn and gap in turn, the run-out."""
+    overscan_um = round(overscan_mm * UM_PER_MM)
+    runs = _in_travel_order(stretches, max(JUMP_OVERSCANS * overscan_um, MIN_JUMP_UM))
+    size = 2 + 2 * runs.opens
+    stop = np.cumsum(size)
+    burn_at, head_at = stop - 2, (stop - size)[runs.opens]
+    total = int(stop[-1]) if len(stop) else 0
+    x_um, y_um = np.zeros(total, dtype=np.int64), np.zeros(total, dtype=np.int64)
+    burns, rapid = np.zeros(total, dtype=np.bool_), np.zeros(total, dtype=np.bool_)
+    x_um[head_at] = (runs.enter_um - runs.direction * overscan_um)[runs.opens]
+    rapid[head_at] = True
+    x_um[head_at + 1] = runs.enter_um[runs.opens]
+    x_um[burn_at] = runs.leave_um
+    burns[burn_at] = True
+    next_enter = np.append(runs.enter_um[1:], 0)
+    x_um[burn_at + 1] = np.where(runs.closes, runs.leave_um + runs.direction * overscan_um, next_enter)
+    y_um[:] = np.repeat(runs.y_um, size)
+    return Moves(x_um, y_um, burns, rapid)
+
+
+@dataclass(frozen=True, eq=False)
+class _Runs:
+    """Stretches in the order of travel. `opens` and `closes`: the first and last before and after a jump."""
+
+    y_um: NDArray[np.int64]
+    enter_um: NDArray[np.int64]
+    leave_um: NDArray[np.int64]
+    direction: NDArray[np.int64]
+    opens: NDArray[np.bool_]
+    closes: NDArray[np.bool_]
+
+
+def _in_travel_order(stretches: Stretches, jump_um: int) -> _Runs:
+    new_row = np.diff(stretches.row, prepend=-1 if not len(stretches) else stretches.row[0] - 1) != 0
+    ordinal = np.cumsum(new_row) - 1
+    backwards = ordinal % 2 == 1
+    order = np.lexsort((np.where(backwards, -stretches.start_um, stretches.start_um), ordinal))
+    back = backwards[order]
+    start, end, row = stretches.start_um[order], stretches.end_um[order], ordinal[order]
+    enter, leave = np.where(back, end, start), np.where(back, start, end)
+    gap = np.abs(enter[1:] - leave[:-1])
+    breaks = (np.diff(row) != 0) | (gap > jump_um)
+    edge = np.ones(min(1, len(row)), dtype=np.bool_)
+    return _Runs(
+        y_um=stretches.y_um[order],
+        enter_um=enter,
+        leave_um=leave,
+        direction=np.where(back, -1, 1).astype(np.int64),
+        opens=np.concatenate([edge, breaks]),
+        closes=np.concatenate([breaks, edge]),
+    )
+
+
+def run_moves(runs: Sequence[NDArray[np.float64]]) -> Moves:
+    """Moves along runs of points in millimetres, (n, 2) each: rapid to the first, burning through the others.
+
+    Points closer than a micrometre become one; a run that has no length then is left out.
+    """
+    rounded = [np.rint(run * UM_PER_MM).astype(np.int64) for run in runs]
+    rounded = [run[np.append(True, np.any(np.diff(run, axis=0) != 0, axis=1))] for run in rounded]
+    rounded = [run for run in rounded if len(run) > 1]
+    if not rounded:
+        empty = np.zeros(0, dtype=np.int64)
+        return Moves(empty, empty, empty.astype(np.bool_), empty.astype(np.bool_))
+    points = np.concatenate(rounded)
+    rapid = np.zeros(len(points), dtype=np.bool_)
+    rapid[np.cumsum([0, *(len(run) for run in rounded[:-1])])] = True
+    return Moves(points[:, 0], points[:, 1], ~rapid, rapid)
