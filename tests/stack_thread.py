@@ -36,7 +36,8 @@ class StackThread:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="stack", daemon=True)
         self._thread.start()
-        self._stack = EmbeddedStack(root, services=services, keep_data=False)
+        # pytest removes old folders; the logs of a failed run should stay
+        self._stack = EmbeddedStack(root, services=services)
         self.info: StackInfo = self._do(self._stack.start())
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:

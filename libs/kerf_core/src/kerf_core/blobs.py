@@ -55,6 +55,7 @@ class BlobStore:
     def __init__(self, settings: ServiceSettings) -> None:
         self._bucket = settings.s3_bucket
         self._retry_for = settings.s3_retry_for.total_seconds()
+        self._timeout = settings.s3_timeout.total_seconds()
         self._flush_path = settings.s3_flush_path
         self._client = _client(settings, settings.s3_endpoint)
         self._public = _client(settings, settings.s3_public_endpoint or settings.s3_endpoint)
@@ -193,7 +194,7 @@ class BlobStore:
         """One S3 operation, as a whole, until it is done, refused, or `s3_retry_for` is over."""
         began = time.monotonic()
         give_up_at = began + self._retry_for
-        limit = 15.0 + size / (1 << 20)  # a megabyte a second is slow enough for anything that is alive
+        limit = 1.5 * self._timeout + size / (1 << 20)  # a megabyte a second is slow enough for anything that is alive
         pause = 0.1
         loop = asyncio.get_running_loop()
         while True:
@@ -222,7 +223,10 @@ class BlobStore:
 def _client(settings: ServiceSettings, endpoint: str) -> Minio:
     url = urlparse(endpoint)
     http = urllib3.PoolManager(
-        timeout=urllib3.Timeout(connect=2, read=10), retries=False, maxsize=_THREADS, block=False
+        timeout=urllib3.Timeout(connect=2, read=settings.s3_timeout.total_seconds()),
+        retries=False,
+        maxsize=_THREADS,
+        block=False,
     )
     return Minio(
         url.netloc,

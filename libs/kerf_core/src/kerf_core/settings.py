@@ -61,6 +61,9 @@ class ServiceSettings(BaseSettings):
     s3_flush_path: Path | None = Field(
         None, description="Folder on the S3 server's file system to flush after an original was stored (embedded only)."
     )
+    s3_timeout: Duration = Field(
+        timedelta(seconds=10), description="Silence of S3 after which an operation is tried again."
+    )
     s3_retry_for: Duration = Field(timedelta(seconds=20), description="How long an S3 operation is tried again.")
 
     stage_slots: int = Field(1, ge=1, le=1024, description="Stages and direct calls that compute at once.")

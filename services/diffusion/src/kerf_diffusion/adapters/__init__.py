@@ -1,0 +1,1 @@
+"""How pictures are really drawn: diffusers on torch."""

@@ -1,0 +1,141 @@
+"""NATS or S3 silent, or the disk full: a typed error that says what to do, and nothing half-done afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from e2e_calls import Caller, noop_job, reason_of_call, status_of_call
+from google.rpc.error_details_pb2 import RetryInfo
+from stack_thread import StackThread, running_stack, service
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
+QUICK_S3 = {"S3_TIMEOUT": "1", "S3_RETRY_FOR": "2", "ACCEPT_RETRY_FOR": "2"}
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackThread]:
+    services = [service("gateway", **QUICK_S3), service("noop", "kerf_core.noop")]
+    with running_stack(tmp_path_factory.mktemp("stack"), *services) as running:
+        yield running
+
+
+@asynccontextmanager
+async def caller_of(stack: StackThread) -> AsyncIterator[Caller]:
+    caller = Caller(stack.info.gateway_target, stack.info.api_key)
+    try:
+        yield caller
+    finally:
+        await caller.channel.close()
+
+
+def has_retry_info(error: grpc.aio.AioRpcError) -> bool:
+    info = RetryInfo()
+    return any(detail.Unpack(info) and info.HasField("retry_delay") for detail in status_of_call(error).details)
+
+
+@pytest.mark.parametrize("victim, reason", [("nats", "NATS_UNAVAILABLE"), ("s3", "S3_UNAVAILABLE")])
+async def test_a_silent_server_is_named_and_the_same_request_works_later(
+    victim: str, reason: str, stack: StackThread
+) -> None:
+    async with caller_of(stack) as caller:
+        assert (await caller.run(noop_job()))[-1].HasField("succeeded")
+        before = (await caller.upload(b"before")).sha256
+        await asyncio.to_thread(stack.kill, victim, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            with pytest.raises(grpc.aio.AioRpcError) as refusal:
+                if victim == "nats":
+                    await caller.create(noop_job(), "while-away")
+                else:
+                    await caller.upload(b"while away")
+            assert refusal.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert reason_of_call(refusal.value) == reason
+            assert has_retry_info(refusal.value)
+            assert time.monotonic() - began < 20
+        finally:
+            await asyncio.to_thread(stack.kill, victim, signal.SIGCONT)
+        job = await until_it_works(lambda: caller.create(noop_job(), "while-away"))
+        events = await until_it_works(lambda: caller.watch(job.name))
+        assert events[-1].HasField("succeeded")
+        assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+        assert (await until_it_works(lambda: caller.upload(b"before"))).sha256 == before
+
+
+async def until_it_works(call):  # type: ignore[no-untyped-def]  # any awaitable's result
+    async with asyncio.timeout(40):
+        while True:
+            try:
+                return await call()
+            except grpc.aio.AioRpcError as error:
+                assert error.code() is grpc.StatusCode.UNAVAILABLE, error
+                await asyncio.sleep(0.3)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=192m", "tmpfs", str(disk)], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    hog = disk / "hog"
+    with hog.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(MIB))
+        except OSError:
+            pass
+        try:
+            while True:
+                file.write(bytes(512))
+        except OSError:
+            return hog
+
+
+@pytest.mark.root
+async def test_a_full_disk_refuses_and_loses_nothing_that_was_accepted(small_disk: Path) -> None:
+    services = [service("gateway", **QUICK_S3), service("noop", "kerf_core.noop")]
+    with running_stack(small_disk / "root", *services) as stack:
+        async with caller_of(stack) as caller:
+            done = (await caller.run(noop_job(2)))[0].job
+            kept = await caller.upload(b"kept" * 1000)
+            hog = await asyncio.to_thread(fill, small_disk)
+            codes = set()
+            for number in range(50):
+                try:
+                    await caller.upload(bytes([number]) * MIB)
+                    await caller.create(noop_job(), f"full-{number}")
+                except grpc.aio.AioRpcError as error:
+                    codes.add(error.code())
+                    assert reason_of_call(error) in {
+                        "STORE_FULL",
+                        "STORAGE_FULL",
+                        "NATS_UNAVAILABLE",
+                        "S3_UNAVAILABLE",
+                    }
+                    if number > 3:
+                        break
+            assert codes <= {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE}
+            assert codes
+            hog.unlink()
+            for name in ("nats", "s3"):  # what an operator does after freeing space
+                await asyncio.to_thread(stack.kill, name)
+                await asyncio.to_thread(stack.wait_ready, name)
+            assert (await until_it_works(lambda: caller.watch(done)))[-1].HasField("succeeded")
+            assert (await until_it_works(lambda: caller.upload(b"kept" * 1000))).sha256 == kept.sha256
+            job = await until_it_works(lambda: caller.create(noop_job(), "after"))
+            assert (await until_it_works(lambda: caller.watch(job.name)))[-1].HasField("succeeded")
