@@ -24,7 +24,7 @@ def test_one_bit_pictures_come_back(burn: NDArray[np.bool_], pixels_per_metre: i
     picture = decode_picture(data)
     assert np.array_equal(picture.gray() == 0, burn)
     assert np.array_equal(picture.gray() == 255, ~burn)
-    assert picture.pixels_per_metre == (pixels_per_metre, pixels_per_metre)
+    assert picture.pixels_per_metre == (float(pixels_per_metre), float(pixels_per_metre))
     assert data == encode_png_1bit(burn.copy(), pixels_per_metre)
 
 

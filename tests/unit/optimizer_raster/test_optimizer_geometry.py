@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kerf_core.errors import InvalidArgument
-from kerf_optimizer.domain.geometry import Drawing, Path, Raster, path_of
+from kerf_optimizer.domain.geometry import Bounds, Drawing, Path, Raster, path_of
 
 SQUARE = [(1, 1), (4, 1), (4, 4), (1, 4)]
 
@@ -17,7 +17,7 @@ def test_a_square() -> None:
     assert square.area_mm2 == 9  # clockwise on the screen
     assert square.reversed().area_mm2 == -9
     assert square.reversed().layer == "cut"
-    assert square.bounds == (1, 1, 4, 4)
+    assert square.bounds == Bounds(1, 1, 4, 4)
     assert path_of(SQUARE, closed=False).length_mm == 9
     assert path_of(SQUARE, closed=False).area_mm2 == 0
 
@@ -49,7 +49,7 @@ def test_a_drawing_holds_its_paths() -> None:
     drawing = Drawing(4, 4, (path_of(SQUARE, closed=True, layer="a"), path_of([(0, 0), (1, 1)], closed=False)))
     assert drawing.nodes == 6
     assert drawing.length_mm == pytest.approx(12 + math.sqrt(2))
-    assert drawing.bounds == (0, 0, 4, 4)
+    assert drawing.bounds == Bounds(0, 0, 4, 4)
     assert drawing.layers() == ("a", "")
     assert Drawing(1, 1, ()).bounds is None
 

@@ -53,7 +53,8 @@ def test_otsu_splits_as_well_as_the_reference(gray: NDArray[np.uint8]) -> None:
         dark, light = gray[gray < cut].astype(float), gray[gray >= cut].astype(float)
         return float(dark.size * light.size * (dark.mean() - light.mean()) ** 2)
 
-    assert between(level) >= between(int(threshold_otsu(gray)) + 1) * (1 - 1e-9)
+    reference = int(threshold_otsu(gray)) + 1
+    assert between(level) >= between(reference) * (1 - 1e-9)
 
 
 @given(GRAYS, st.integers(1, 255))
@@ -147,7 +148,8 @@ def test_real_pictures(name: str, mode: RasterMode) -> None:
     assert raster.width_px == 400
     assert raster.width_mm == pytest.approx(40)
     assert raster.height_px == round(400 * picture.height_px / picture.width_px)
-    assert (report.width_px, report.height_px, report.dpi) == (400, raster.height_px, pytest.approx(254))
+    assert (report.width_px, report.height_px) == (400, raster.height_px)
+    assert report.dpi == pytest.approx(254)
     assert 0.02 < report.burnt_share < 0.8
     assert report.burnt_share == raster.burn.mean()
     assert report.warnings == ()

@@ -37,6 +37,9 @@ def write_dxf(layers: Sequence[Layer]) -> bytes:
         for path in layer.paths:
             points = np.round(path.points_mm, DIGITS).tolist()
             space.add_lwpolyline(points, format="xy", close=path.closed, dxfattribs={"layer": layer.name})
+    # ezdxf would add these in the order of a set of strings, which differs from process to process.
+    for name in sorted(document.entitydb.dxf_types_in_use()):
+        document.classes.add_class(name)
     stream = io.StringIO()
     document.write(stream)
     return stream.getvalue().encode("utf-8")

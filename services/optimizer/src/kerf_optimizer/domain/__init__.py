@@ -1,0 +1,1 @@
+"""Pure functions on pictures and geometry: no network, no protobuf."""

@@ -1,0 +1,116 @@
+"""From bytes to bytes: what both doors of the service do, with the limits that its operator set.
+
+Whatever leaves is read back first by the reader that takes files from strangers, and compared with what was meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kerf_core.errors import Internal, InvalidArgument
+from kerf_media import PictureLimits, decode_picture, sniff_media_type
+from kerf_optimizer.domain.geometry import Drawing, Raster
+from kerf_optimizer.domain.physical import RasterLimits
+from kerf_optimizer.domain.planning import PlanLimits, PlannedBurn, PlanSpec, plan_burn
+from kerf_optimizer.domain.raster import (
+    RasterReport,
+    RasterSettings,
+    prepare_raster,
+    raster_from_picture,
+    raster_to_png,
+)
+from kerf_optimizer.domain.svg import SvgLimits, assert_same_drawing, read_svg, write_svg
+from kerf_optimizer.domain.trace import TraceLimits, TraceReport, TraceSettings, report_on, trace
+
+Cancel = Callable[[], None]
+"""Called between steps, from the computing thread; raises to stop the work."""
+
+_PITCH_TOLERANCE_MM = 1e-9
+
+
+@dataclass(frozen=True)
+class OptimizerLimits:
+    """What this process accepts and produces."""
+
+    picture: PictureLimits = field(default_factory=PictureLimits)
+    raster: RasterLimits = field(default_factory=RasterLimits)
+    trace: TraceLimits = field(default_factory=TraceLimits)
+    svg: SvgLimits = field(default_factory=SvgLimits)
+    plan: PlanLimits = field(default_factory=PlanLimits)
+
+
+@dataclass(frozen=True)
+class BurnablePicture:
+    """A raster, its 1-bit PNG and its report."""
+
+    png: bytes
+    raster: Raster
+    report: RasterReport
+
+
+@dataclass(frozen=True)
+class TracedDrawing:
+    """An SVG, and what was measured on it when it was read back."""
+
+    svg: bytes
+    report: TraceReport
+
+
+class Workbench:
+    """The optimizer's work. Stateless and thread-safe; every method blocks and belongs into a worker thread."""
+
+    def __init__(self, limits: OptimizerLimits) -> None:
+        self.limits = limits
+
+    @property
+    def max_source_bytes(self) -> int:
+        """Bytes above which a source is refused whatever it is, so that it need not be fetched."""
+        return max(self.limits.picture.max_bytes, self.limits.svg.max_bytes)
+
+    def optimize(self, data: bytes, settings: RasterSettings, cancel: Cancel) -> BurnablePicture:
+        """Prepare a picture. Raises as `decode_picture` and `prepare_raster` do; Internal if the PNG differs."""
+        picture = decode_picture(data, self.limits.picture)
+        cancel()
+        raster, report = prepare_raster(picture, settings, self.limits.raster, cancel)
+        png = raster_to_png(raster)
+        cancel()
+        self._check_png(png, raster)
+        return BurnablePicture(png, raster, report)
+
+    def vectorize(self, data: bytes, settings: TraceSettings, cancel: Cancel) -> TracedDrawing:
+        """Trace a picture. Raises as `decode_picture` and `trace` do, Internal if the SVG reads otherwise."""
+        picture = decode_picture(data, self.limits.picture)
+        cancel()
+        drawing, report = trace(picture, settings, self.limits.trace, cancel)
+        svg = write_svg(drawing)
+        cancel()
+        found = read_svg(svg, self.limits.svg)
+        assert_same_drawing(drawing, found)
+        return TracedDrawing(svg, report_on(found, report.warnings))
+
+    def plan(self, sources: list[bytes], spec: PlanSpec, cancel: Cancel) -> PlannedBurn:
+        """Plan a burn of PNGs from `optimize` and of SVGs. Raises as `read_source` and `plan_burn` do."""
+        read = []
+        for data in sources:
+            read.append(self.read_source(data))
+            cancel()
+        return plan_burn(spec, read, cancel, self.limits.plan)
+
+    def read_source(self, data: bytes) -> Raster | Drawing:
+        """What a plan's source is. Raises InvalidArgument as `raster_from_picture` and `read_svg` do."""
+        media_type = sniff_media_type(data)
+        if media_type == "image/svg+xml":
+            return read_svg(data, self.limits.svg)
+        if media_type.startswith("image/") and media_type != "image/vnd.dxf":
+            return raster_from_picture(decode_picture(data, self.limits.picture))
+        raise InvalidArgument(
+            "SOURCE_UNREADABLE",
+            f"A plan's sources are SVG drawings and 1-bit PNG pictures from Optimize; this one is {media_type}.",
+        )
+
+    def _check_png(self, png: bytes, raster: Raster) -> None:
+        found = raster_from_picture(decode_picture(png, self.limits.picture))
+        same_pitch = abs(found.pitch_mm - raster.pitch_mm) <= _PITCH_TOLERANCE_MM
+        if not same_pitch or found.burn.shape != raster.burn.shape or bool((found.burn != raster.burn).any()):
+            raise Internal("READ_BACK_DIFFERS", "The PNG that was written does not say what was meant.")

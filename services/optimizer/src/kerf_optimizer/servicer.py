@@ -1,0 +1,185 @@
+"""The direct door: gRPC messages to and from the domain, nothing else. A direct call is not durable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+import grpc
+
+from kerf.optimizer.v1 import optimizer_pb2 as pb
+from kerf.optimizer.v1 import optimizer_pb2_grpc, plan_pb2, raster_pb2, vector_pb2
+from kerf_core.auth import current_tenant
+from kerf_core.blobs import BlobStore
+from kerf_core.compute import ComputePool
+from kerf_core.errors import InvalidArgument
+from kerf_core.stages import CancelToken
+from kerf_optimizer.domain.planning import PlannedBurn
+from kerf_optimizer.domain.presets import get_preset, list_presets, machines, materials
+from kerf_optimizer.domain.workbench import BurnablePicture, Cancel, TracedDrawing, Workbench
+from kerf_optimizer.messages import (
+    WRITTEN_FORMATS,
+    read_optimize,
+    read_plan,
+    read_vectorize,
+    write_machine,
+    write_material,
+    write_plan_report,
+    write_preset,
+    write_raster_report,
+    write_vector_report,
+)
+
+R = TypeVar("R")
+
+
+class OptimizerServicer(optimizer_pb2_grpc.OptimizerServiceServicer):
+    """Serves `kerf.optimizer.v1.OptimizerService` from the same workbench as the job stages.
+
+    An answer carries up to `inline_max_bytes` of content itself; what does not fit is stored as an artifact of the
+    caller's tenant. A caller who leaves cancels at the work's next step.
+    """
+
+    def __init__(self, workbench: Workbench, pool: ComputePool, blobs: BlobStore, inline_max_bytes: int) -> None:
+        self._workbench = workbench
+        self._pool = pool
+        self._blobs = blobs
+        self._inline_max_bytes = inline_max_bytes
+
+    async def Optimize(
+        self,
+        request: raster_pb2.OptimizeRequest,
+        context: grpc.aio.ServicerContext[raster_pb2.OptimizeRequest, raster_pb2.OptimizeResponse],
+    ) -> raster_pb2.OptimizeResponse:
+        """Prepare a picture."""
+        settings = read_optimize(request)
+        data = await self._fetch("source", request.source)
+
+        def work(cancel: Cancel) -> BurnablePicture:
+            return self._workbench.optimize(data, settings, cancel)
+
+        made = await self._compute(work)
+        raster = made.raster
+        picture = await _Outbox(self._blobs, self._inline_max_bytes).put(
+            made.png,
+            "image/png",
+            size_px=(raster.width_px, raster.height_px),
+            size_mm=(raster.width_mm, raster.height_mm),
+        )
+        return raster_pb2.OptimizeResponse(picture=picture, report=write_raster_report(made.report))
+
+    async def Vectorize(
+        self,
+        request: vector_pb2.VectorizeRequest,
+        context: grpc.aio.ServicerContext[vector_pb2.VectorizeRequest, vector_pb2.VectorizeResponse],
+    ) -> vector_pb2.VectorizeResponse:
+        """Trace a picture."""
+        settings = read_vectorize(request)
+        data = await self._fetch("source", request.source)
+
+        def work(cancel: Cancel) -> TracedDrawing:
+            return self._workbench.vectorize(data, settings, cancel)
+
+        made = await self._compute(work)
+        drawing = await _Outbox(self._blobs, self._inline_max_bytes).put(
+            made.svg, "image/svg+xml", size_mm=(made.report.width_mm, made.report.height_mm)
+        )
+        return vector_pb2.VectorizeResponse(drawing=drawing, report=write_vector_report(made.report))
+
+    async def Plan(
+        self,
+        request: plan_pb2.PlanRequest,
+        context: grpc.aio.ServicerContext[plan_pb2.PlanRequest, plan_pb2.PlanResponse],
+    ) -> plan_pb2.PlanResponse:
+        """Plan a burn and write its machine files."""
+        spec = read_plan(request)
+        if not request.sources:
+            raise InvalidArgument.of_field("sources", "a direct call needs the pictures and drawings to burn.")
+        sources = [await self._fetch(f"sources[{i}]", source) for i, source in enumerate(request.sources)]
+
+        def work(cancel: Cancel) -> PlannedBurn:
+            return self._workbench.plan(sources, spec, cancel)
+
+        made = await self._compute(work)
+        outbox = _Outbox(self._blobs, self._inline_max_bytes)
+        files = [
+            plan_pb2.PlannedFile(
+                format=WRITTEN_FORMATS[file.format],
+                filename=file.filename,
+                media_type=file.media_type,
+                content=await outbox.put(file.data, file.media_type, size_px=file.size_px),
+            )
+            for file in made.files
+        ]
+        return plan_pb2.PlanResponse(files=files, report=write_plan_report(made.report))
+
+    async def ListPresets(
+        self,
+        request: pb.ListPresetsRequest,
+        context: grpc.aio.ServicerContext[pb.ListPresetsRequest, pb.ListPresetsResponse],
+    ) -> pb.ListPresetsResponse:
+        """List presets, and all machine profiles and materials."""
+        return pb.ListPresetsResponse(
+            presets=[write_preset(preset) for preset in list_presets(request.machine, request.material)],
+            machines=[write_machine(machine) for machine in machines()],
+            materials=[write_material(material) for material in materials()],
+        )
+
+    async def GetPreset(
+        self,
+        request: pb.GetPresetRequest,
+        context: grpc.aio.ServicerContext[pb.GetPresetRequest, plan_pb2.Preset],
+    ) -> plan_pb2.Preset:
+        """Show one preset."""
+        return write_preset(get_preset(request.name))
+
+    async def _fetch(self, field: str, source: raster_pb2.Source) -> bytes:
+        kind = source.WhichOneof("kind")
+        if kind == "data":
+            return source.data
+        if kind is None:
+            raise InvalidArgument.of_field(field, "a direct call needs data or an artifact.")
+        tenant, sha256 = current_tenant(), source.artifact.removeprefix("artifacts/")
+        found = await self._blobs.stat(tenant, sha256)
+        if found.size_bytes > self._workbench.max_source_bytes:
+            raise InvalidArgument.of_field(
+                field, f"{found.size_bytes:,} bytes; at most {self._workbench.max_source_bytes:,}.", "SOURCE_TOO_LARGE"
+            )
+        return await self._blobs.get(tenant, sha256)
+
+    async def _compute(self, work: Callable[[Cancel], R]) -> R:
+        """Run `work` in a slot and a thread. If the caller leaves, tell it to stop and wait until it has."""
+        token = CancelToken()
+        async with self._pool.slot():
+            running = asyncio.ensure_future(self._pool.run(work, token.raise_if_cancelled))
+            try:
+                return await asyncio.shield(running)
+            except asyncio.CancelledError:
+                token.cancel("the caller left")
+                await asyncio.wait([running])
+                if not running.cancelled():
+                    running.exception()  # retrieved: the caller is gone, nobody else will
+                raise
+
+
+class _Outbox:
+    """Puts content into one answer as long as it fits, and into the artifact store otherwise."""
+
+    def __init__(self, blobs: BlobStore, room_bytes: int) -> None:
+        self._blobs = blobs
+        self._room_bytes = room_bytes
+
+    async def put(
+        self,
+        data: bytes,
+        media_type: str,
+        *,
+        size_px: tuple[int, int] = (0, 0),
+        size_mm: tuple[float, float] = (0.0, 0.0),
+    ) -> raster_pb2.Source:
+        if len(data) <= self._room_bytes:
+            self._room_bytes -= len(data)
+            return raster_pb2.Source(data=data)
+        artifact = await self._blobs.put(current_tenant(), data, media_type, size_px=size_px, size_mm=size_mm)
+        return raster_pb2.Source(artifact=artifact.name)
