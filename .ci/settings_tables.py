@@ -17,7 +17,7 @@ _LONGEST_DEFAULT = 40
 
 
 def table(model: type[ServiceSettings]) -> str:
-    """The settings that the model adds to, or changes from, the shared ones; all of them for the shared model itself."""
+    """The settings that the model adds to, or changes from, the shared ones; all of them for the shared model."""
     prefix = str(model.model_config.get("env_prefix", ""))
     shared = set() if model is ServiceSettings else set(describe_short(ServiceSettings))
     rows = [row for row in describe_short(model) if row not in shared]
@@ -27,7 +27,7 @@ def table(model: type[ServiceSettings]) -> str:
 
 
 def describe_short(model: type[ServiceSettings]) -> list[tuple[str, str, str]]:
-    """(name without prefix, default, meaning); a default that is longer than a cell, or names a path, is left to `--help`."""
+    """(name without prefix, default, meaning); what is longer than a cell, or a path, is left to `--help`."""
     prefix = str(model.model_config.get("env_prefix", ""))
     rows = []
     for name, default, meaning in describe(model):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import grpc
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
@@ -17,6 +18,10 @@ from kerf.jobs.v1.event_pb2 import JobEvent
 from kerf.jobs.v1.job_pb2 import Job, NoopTask, Stage
 from kerf.jobs.v1.job_service_pb2_grpc import JobServiceStub
 
+if TYPE_CHECKING:
+    from kerf.artifacts.v1.artifacts_pb2_grpc import ArtifactServiceAsyncStub
+    from kerf.jobs.v1.job_service_pb2_grpc import JobServiceAsyncStub
+
 CHUNK_BYTES = 1 << 20
 
 
@@ -26,8 +31,8 @@ class Caller:
 
     target: str
     api_key: str
-    jobs: JobServiceStub = field(init=False)
-    artifacts: ArtifactServiceStub = field(init=False)
+    jobs: JobServiceAsyncStub = field(init=False)
+    artifacts: ArtifactServiceAsyncStub = field(init=False)
 
     def __post_init__(self) -> None:
         self.channel = grpc.aio.insecure_channel(self.target)
@@ -53,7 +58,7 @@ class Caller:
         return await self.watch((await self.create(job)).name)
 
     async def upload(self, data: bytes, header: UploadHeader | None = None) -> Artifact:
-        async def parts() -> AsyncIterable[UploadArtifactRequest]:
+        async def parts() -> AsyncIterator[UploadArtifactRequest]:
             yield UploadArtifactRequest(header=header or UploadHeader())
             for start in range(0, len(data), CHUNK_BYTES):
                 yield UploadArtifactRequest(chunk=data[start : start + CHUNK_BYTES])
@@ -68,7 +73,7 @@ def noop_job(stages: int = 1, fail_with: str = "") -> Job:
 
 def status_of_call(error: grpc.aio.AioRpcError) -> Status:
     """The rich status of a failed call; every error of kerf has one."""
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # an AioRpcError has code, details and metadata too
+    status: Status | None = rpc_status.from_call(error)  # type: ignore[arg-type]  # an AioRpcError has code, details and metadata too
     assert status is not None, f"no google.rpc.Status in {error!r}"
     return status
 

@@ -8,12 +8,12 @@ import signal
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from kerf.jobs.v1.event_pb2 import JobEvent
 from kerf.jobs.v1.job_pb2 import Job
-from stack_thread import StackThread, running_stack, service
-
 from kerf_client import AsyncKerf
 from kerf_client.recipes import Target, Words, prompt_job
+from stack_thread import StackThread, running_stack, service
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 Moment = Callable[[JobEvent], bool]
@@ -144,9 +144,8 @@ async def test_a_cancelled_job_stops_within_a_step_and_publishes_nothing_after(s
         quick.stages[0].generate.steps = 1
         del quick.stages[1:]
         async with asyncio.timeout(20):
-            async for event in kerf.run(quick):
-                last = event
-        assert last.HasField("succeeded")
+            finished = [event async for event in kerf.run(quick)]
+        assert finished[-1].HasField("succeeded")
         again = [event async for event in kerf.watch(seen[0].job)]
         assert again[-1].HasField("cancelled")
         durable = [event.sequence for event in again if event.sequence]

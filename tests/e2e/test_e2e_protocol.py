@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import grpc
 import pytest
 
 from e2e_calls import Caller, noop_job, reason_of_call
+from kerf.diffusion.v1.diffusion_pb2 import GenerateRequest
 from kerf.jobs.v1 import job_service_pb2 as api
 from kerf.jobs.v1.event_pb2 import JobEvent
 from kerf.jobs.v1.job_pb2 import Job, JobState, Stage
@@ -97,7 +99,9 @@ async def test_a_retry_is_a_new_job_that_names_the_old_one(caller: Caller) -> No
     again = await caller.jobs.RetryJob(api.RetryJobRequest(name=ended), metadata=caller.metadata)
     assert again.retry_of == ended != again.name
     assert (await caller.watch(again.name))[-1].HasField("succeeded")
-    waiting = await caller.create(Job(stages=[Stage(id="a", generate={"prompt": "a fish"})]))  # nobody draws here
+    waiting = await caller.create(
+        Job(stages=[Stage(id="a", generate=GenerateRequest(prompt="a fish"))])
+    )  # nobody draws here
     with pytest.raises(grpc.aio.AioRpcError) as refusal:
         await caller.jobs.RetryJob(api.RetryJobRequest(name=waiting.name), metadata=caller.metadata)
     assert reason_of_call(refusal.value) == "JOB_NOT_ENDED"
@@ -106,7 +110,7 @@ async def test_a_retry_is_a_new_job_that_names_the_old_one(caller: Caller) -> No
 
 async def test_another_tenants_job_is_not_found(caller: Caller, stranger: Caller) -> None:
     job = await caller.create(noop_job())
-    calls = [
+    calls: list[Callable[[], Awaitable[object]]] = [
         lambda: stranger.get(job.name),
         lambda: stranger.watch(job.name),
         lambda: stranger.jobs.CancelJob(api.CancelJobRequest(name=job.name), metadata=stranger.metadata),
@@ -122,7 +126,7 @@ async def test_another_tenants_job_is_not_found(caller: Caller, stranger: Caller
 
 
 async def test_a_deadline_ends_a_job_that_nobody_takes(caller: Caller) -> None:
-    job = Job(stages=[Stage(id="a", generate={"prompt": "a fish"})])
+    job = Job(stages=[Stage(id="a", generate=GenerateRequest(prompt="a fish"))])
     job.deadline.GetCurrentTime()
     job.deadline.seconds += 2
     created = await caller.create(job)
@@ -157,7 +161,7 @@ async def test_lists_are_paged_newest_first_and_filtered(caller: Caller) -> None
 
 async def test_leaving_run_job_cancels_only_if_asked_to(caller: Caller) -> None:
     for cancel, expected in ((True, JobState.JOB_STATE_CANCELLED), (False, JobState.JOB_STATE_QUEUED)):
-        job = Job(stages=[Stage(id="a", generate={"prompt": "a fish"})])
+        job = Job(stages=[Stage(id="a", generate=GenerateRequest(prompt="a fish"))])
         stream = caller.jobs.RunJob(
             api.CreateJobRequest(job=job, cancel_on_disconnect=cancel), metadata=caller.metadata
         )
@@ -171,7 +175,7 @@ async def test_leaving_run_job_cancels_only_if_asked_to(caller: Caller) -> None:
 
 
 async def test_abandoned_streams_do_not_stay_alive(caller: Caller, noop_stack: object) -> None:
-    job = await caller.create(Job(stages=[Stage(id="a", generate={"prompt": "a fish"})]))
+    job = await caller.create(Job(stages=[Stage(id="a", generate=GenerateRequest(prompt="a fish"))]))
     for _ in range(30):
         stream = caller.jobs.WatchJob(api.WatchJobRequest(name=job.name), metadata=caller.metadata)
         await anext(aiter(stream))

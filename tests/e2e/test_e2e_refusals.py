@@ -6,7 +6,7 @@ import hashlib
 import struct
 import urllib.request
 import zlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import grpc
 import pytest
@@ -14,14 +14,19 @@ from google.protobuf.message import Message
 
 from e2e_calls import Caller, noop_job, reason_of_call, violated_fields
 from kerf.artifacts.v1 import artifacts_pb2 as artifacts
+from kerf.diffusion.v1.diffusion_pb2 import GenerateRequest
 from kerf.jobs.v1 import job_service_pb2 as api
-from kerf.jobs.v1.job_pb2 import Job, Stage, StageInput, StageOutputs
+from kerf.jobs.v1.job_pb2 import Job, NoopTask, Stage, StageInput, StageOutputs
+from kerf.optimizer.v1.raster_pb2 import OptimizeRequest
 
 NOWHERE = "artifacts/" + "0" * 64
 
 
 def generate(**fields: object) -> Job:
-    return Job(stages=[Stage(id="a", generate={"prompt": "a fish", **fields})])  # type: ignore[arg-type]  # as given
+    request = GenerateRequest(prompt="a fish")
+    for name, value in fields.items():
+        setattr(request, name, value)
+    return Job(stages=[Stage(id="a", generate=request)])
 
 
 def after(stage: str, **task: object) -> Job:
@@ -38,11 +43,15 @@ def plan(**fields: object) -> Job:
 WRONG: list[tuple[str, Callable[[], Job], str]] = [
     ("no stages", Job, "job.stages"),
     ("no task", lambda: Job(stages=[Stage(id="a")]), "job.stages[0].task"),
-    ("bad id", lambda: Job(stages=[Stage(id="A!", noop={})]), "job.stages[0].id"),
-    ("same id twice", lambda: Job(stages=[Stage(id="a", noop={}), Stage(id="a", noop={})]), "job.stages[1].id"),
-    ("unknown stage", lambda: after("zebra", optimize={}), "job.stages[1].inputs[0].from_stage.stage"),
-    ("itself", lambda: after("b", optimize={}), "job.stages[1].inputs[0].from_stage.stage"),
-    ("no inputs", lambda: Job(stages=[Stage(id="a", optimize={})]), "job.stages[0].inputs"),
+    ("bad id", lambda: Job(stages=[Stage(id="A!", noop=NoopTask())]), "job.stages[0].id"),
+    (
+        "same id twice",
+        lambda: Job(stages=[Stage(id="a", noop=NoopTask()), Stage(id="a", noop=NoopTask())]),
+        "job.stages[1].id",
+    ),
+    ("unknown stage", lambda: after("zebra", optimize=OptimizeRequest()), "job.stages[1].inputs[0].from_stage.stage"),
+    ("itself", lambda: after("b", optimize=OptimizeRequest()), "job.stages[1].inputs[0].from_stage.stage"),
+    ("no inputs", lambda: Job(stages=[Stage(id="a", optimize=OptimizeRequest())]), "job.stages[0].inputs"),
     ("17 stages", lambda: noop_job(17), "job.stages"),
     ("long prompt", lambda: generate(prompt="x" * 5000), "job.stages[0].generate.prompt"),
     ("empty prompt", lambda: generate(prompt=""), "job.stages[0].generate.prompt"),
@@ -89,7 +98,7 @@ async def test_every_wrong_field_is_named_and_no_job_is_made(
 
 
 async def test_all_wrong_fields_are_named_at_once(caller: Caller) -> None:
-    job = Job(stages=[Stage(id="A!", generate={"prompt": "", "width_px": 9000, "steps": 1000})])
+    job = Job(stages=[Stage(id="A!", generate=GenerateRequest(prompt="", width_px=9000, steps=1000))])
     with pytest.raises(grpc.aio.AioRpcError) as refusal:
         await caller.create(job)
     assert len(violated_fields(refusal.value)) == 4
@@ -108,12 +117,12 @@ async def test_without_a_good_key_nothing_is_said(key: str, caller: Caller) -> N
 
 
 async def test_a_message_over_4_mib_is_refused(caller: Caller) -> None:
-    async def parts() -> object:
+    async def parts() -> AsyncIterator[artifacts.UploadArtifactRequest]:
         yield artifacts.UploadArtifactRequest(header=artifacts.UploadHeader())
         yield artifacts.UploadArtifactRequest(chunk=bytes(5 << 20))
 
     with pytest.raises(grpc.aio.AioRpcError) as refusal:
-        await caller.artifacts.UploadArtifact(parts(), metadata=caller.metadata)  # type: ignore[arg-type]  # async gen
+        await caller.artifacts.UploadArtifact(parts(), metadata=caller.metadata)
     assert refusal.value.code() in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INVALID_ARGUMENT)
 
 
@@ -151,7 +160,7 @@ async def test_a_picture_that_nobody_could_decode_is_not_stored(data: bytes, rea
 async def test_text_is_no_picture_and_a_missing_artifact_is_named(caller: Caller) -> None:
     text = await caller.upload(b"hello, this is no picture\n")
     for name, reason in ((text.name, "NOT_A_PICTURE"), (NOWHERE, "ARTIFACT_NOT_FOUND")):
-        job = Job(stages=[Stage(id="a", inputs=[StageInput(artifact=name)], optimize={})])
+        job = Job(stages=[Stage(id="a", inputs=[StageInput(artifact=name)], optimize=OptimizeRequest())])
         with pytest.raises(grpc.aio.AioRpcError) as refusal:
             await caller.create(job)
         assert reason_of_call(refusal.value) == reason
@@ -197,13 +206,13 @@ async def test_presigned_urls_carry_bytes_without_kerf(caller: Caller) -> None:
     put = urllib.request.Request(url.url, data=data, method="PUT")
     await asyncio.to_thread(lambda: urllib.request.urlopen(put, timeout=10).read())
 
-    async def adopt() -> object:
+    async def adopt() -> AsyncIterator[artifacts.UploadArtifactRequest]:
         yield artifacts.UploadArtifactRequest(upload=url.upload)
 
-    artifact = await caller.artifacts.UploadArtifact(adopt(), metadata=caller.metadata)  # type: ignore[arg-type]  # async gen
+    artifact = await caller.artifacts.UploadArtifact(adopt(), metadata=caller.metadata)
     got = await caller.artifacts.CreateDownloadUrl(
         artifacts.CreateDownloadUrlRequest(name=artifact.name), metadata=caller.metadata
     )
     assert await asyncio.to_thread(lambda: urllib.request.urlopen(got.url, timeout=10).read()) == data
     with pytest.raises(grpc.aio.AioRpcError):
-        await caller.artifacts.UploadArtifact(adopt(), metadata=caller.metadata)  # type: ignore[arg-type]  # async gen
+        await caller.artifacts.UploadArtifact(adopt(), metadata=caller.metadata)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from kerf_core.settings import ServiceSettings, describe, load_settings, service_config
 
@@ -58,6 +58,6 @@ def test_help_names_every_setting_with_its_default(capsys: pytest.CaptureFixture
 
 
 def test_secrets_are_not_shown() -> None:
-    settings = PlantSettings(nats_password="open sesame", s3_secret_key="alibaba")  # type: ignore[arg-type]  # as read
+    settings = PlantSettings(nats_password=SecretStr("open sesame"), s3_secret_key=SecretStr("alibaba"))
     assert "sesame" not in repr(settings)
     assert "alibaba" not in repr(settings)

@@ -8,7 +8,6 @@ import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-
 from kerf.artifacts.v1 import artifacts_pb2 as api
 from kerf.artifacts.v1.artifacts_pb2_grpc import ArtifactServiceServicer
 from kerf_core.auth import current_tenant

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 
-
 from kerf.jobs.v1 import job_service_pb2 as api
 from kerf.jobs.v1.event_pb2 import Cancelled, CancelRequested, JobEvent, Queued
 from kerf.jobs.v1.job_pb2 import Job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,7 +14,7 @@ from kerf.jobs.v1.job_pb2 import ItemFailure
 from kerf_core.errors import InvalidArgument, KerfError, WorkCancelled
 from kerf_core.rpc_status import status_of
 from kerf_core.stages import StageContext, StageResult
-from kerf_optimizer.domain.planning import OutputFormat
+from kerf_optimizer.domain.planning import OutputFormat, PlanReport
 from kerf_optimizer.domain.workbench import Workbench
 from kerf_optimizer.messages import read_optimize, read_plan, read_vectorize
 
@@ -124,6 +125,7 @@ class OptimizerHandler:
                 )
                 for file in made.files
             ]
+            outputs[0].labels.update(_report_labels(made.report))
             return _Made(outputs, made.report.warnings)
 
         return work
@@ -187,6 +189,12 @@ async def _run_items(context: StageContext, items: list[list[Artifact]], work: _
         versions={name: version(name) for name in _VERSIONED},
         device_seconds=0.0,
     )
+
+
+def _report_labels(report: PlanReport) -> dict[str, str]:
+    """What the plan says of itself, for whoever shows it: on the first file of each item."""
+    checks = [{"name": check.name, "verdict": check.verdict.value, "detail": check.detail} for check in report.checks]
+    return {"estimated_seconds": f"{report.estimated_seconds:.1f}", "checks": json.dumps(checks)}
 
 
 def _each(inputs: list[list[Artifact]]) -> list[list[Artifact]]:

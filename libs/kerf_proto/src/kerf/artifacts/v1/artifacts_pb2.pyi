@@ -77,7 +77,8 @@ class Artifact(_message.Message):
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """What the bytes are for (`role`: picture, raster, vector, gcode, dxf, svg, preview, job-sheet) and notes of its
-        maker (`seed`, `mode`, `item`: the index of the input that it was made from).
+        maker (`seed`, `mode`, `item`: the index of the input that it was made from; on the first file of a plan
+        `estimated_seconds`, and `checks`: a JSON list of name, verdict and detail).
         """
 
     @_builtins.property

@@ -1,0 +1,1 @@
+"""The systems that kerf is measured beside; each lives in an environment of its own."""
