@@ -119,7 +119,9 @@ def arguments(bench: str, description: str) -> argparse.ArgumentParser:
     """The options that every bench has."""
     parser = argparse.ArgumentParser(prog=f"python -m bench.{bench}", description=description)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--quick", action="store_true", help="a shorter run, for a first look: its figures scatter more")
+    parser.add_argument(
+        "--quick", action="store_true", help="a shorter run, for a first look: its figures scatter more"
+    )
     parser.add_argument("--keep", action="store_true", help=f"write the result to bench/results/{bench}.json too")
     return parser
 

@@ -1,6 +1,6 @@
-"""Celery's client: one process, a thread per caller. `python -m bench.no_work.celery_client`, in the peers' environment.
+"""Celery's client: one process, a thread per caller. `python -m bench.no_work.celery_client`.
 
-A thread per caller because Celery's client blocks; each thread gets a result backend of its own, as Celery makes it.
+It runs in the peers' environment. A thread per caller because Celery's client blocks; each thread gets a result backend of its own, as Celery makes it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from bench.no_work.celery_app import NOTHING, NOTHING_TRACKED, app
-from bench.no_work.client_loop import Load, Moments, connection, serve
+from bench.no_work.client_loop import TRACKED, Load, Moments, connection, serve
 
-TRACKED = "tracked"
 _TIMEOUT_SECONDS = 30
 _WARM_UP_JOBS = 2
 

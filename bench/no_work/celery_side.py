@@ -98,7 +98,7 @@ async def ask_redis(port: int, command: str) -> str:
 @asynccontextmanager
 async def celery_side(folder: Path, pool: WorkerPool) -> AsyncIterator[CelerySide]:
     """Redis, a worker and a client for the body, in a folder of their own."""
-    folder.mkdir()
+    await asyncio.to_thread(folder.mkdir)
     port = draw()
     url = f"redis://{LOOPBACK}:{port}/0"
     guard = Guard()

@@ -11,6 +11,11 @@ import sys
 import time
 from typing import Any, Protocol, TypedDict
 
+WITH_REQUEST_ID = "request_id"
+"""Variant of kerf's jobs: with an idempotency key."""
+TRACKED = "tracked"
+"""Variant of Celery's tasks: with `track_started`."""
+
 
 class Moments(TypedDict):
     """Seconds from just before the call until the client knew: accepted for good, begun, ended. One item per job."""

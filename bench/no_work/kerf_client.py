@@ -1,4 +1,4 @@
-"""kerf's client: one asyncio process that calls RunJob with the generated stubs. `python -m bench.no_work.kerf_client`."""
+"""kerf's client: one asyncio process that calls RunJob. `python -m bench.no_work.kerf_client`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import uuid
 
 import grpc
 
-from bench.no_work.client_loop import Load, Moments, connection, serve
+from bench.no_work.client_loop import WITH_REQUEST_ID, Load, Moments, connection, serve
 from kerf.jobs.v1.job_pb2 import Job, NoopTask, Stage
 from kerf.jobs.v1.job_service_pb2 import CreateJobRequest
 from kerf.jobs.v1.job_service_pb2_grpc import JobServiceStub
 
-WITH_REQUEST_ID = "request_id"
 _WARM_UP_JOBS = 2
 
 

@@ -28,7 +28,7 @@ class KerfSides:
     info: StackInfo
 
     async def stored_messages(self) -> dict[str, int]:
-        """Messages that each stream has stored so far: with `sync_interval: always` each of them is one synced write."""
+        """Messages that each stream has stored so far; with `sync_interval: always` each is one synced write."""
         client = await nats.connect(self.info.nats_url, user=self.info.nats_user, password=self.info.nats_password)
         try:
             js = client.jetstream()

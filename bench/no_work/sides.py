@@ -36,7 +36,8 @@ class Driver:
         return cast(Load, await self._ask(order))
 
     async def _ask(self, order: Mapping[str, Any]) -> Any:
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         answer = await asyncio.wait_for(self._process.stdout.readline(), _ANSWER_SECONDS)
         if not answer:

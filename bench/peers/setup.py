@@ -60,7 +60,9 @@ def main() -> int:
             return 1
         print(f"bench-setup: {peer}: {'installed' if done else 'is there'}")
     if shutil.which("redis-server") is None:
-        print("bench-setup: redis-server is missing (Debian: apt-get install redis-server): Celery will not be measured")
+        print(
+            "bench-setup: redis-server is missing (Debian: apt-get install redis-server): Celery will not be measured"
+        )
     return 0
 
 

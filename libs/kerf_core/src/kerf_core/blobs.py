@@ -174,7 +174,8 @@ class BlobStore:
     async def ready(self) -> bool:
         """True if the bucket answers now."""
         try:
-            return await asyncio.wait_for(asyncio.to_thread(self._client.bucket_exists, self._bucket), 3)
+            async with asyncio.timeout(3):
+                return await asyncio.to_thread(self._client.bucket_exists, self._bucket)
         except (S3Error, ServerError, InvalidResponseError, urllib3.exceptions.HTTPError, TimeoutError, OSError):
             return False
 
@@ -200,7 +201,8 @@ class BlobStore:
         while True:
             outcome = "error"
             try:
-                result = await asyncio.wait_for(loop.run_in_executor(self._threads, work), limit)
+                async with asyncio.timeout(limit):
+                    result = await loop.run_in_executor(self._threads, work)
                 outcome = "ok"
                 return result
             except Exception as error:

@@ -106,7 +106,8 @@ class Bus:
     async def close(self) -> None:
         """Flush and close."""
         try:
-            await asyncio.wait_for(self.client.drain(), 5)
+            async with asyncio.timeout(5):
+                await self.client.drain()
         except (NatsTimeout, TimeoutError, ConnectionClosedError, nats.errors.Error):
             await self.client.close()
 
@@ -140,7 +141,8 @@ class Bus:
     async def last(self, stream: str, subject: str, *, timeout: float = 2.0) -> Stored | None:
         """The last message on a subject, from the stream's leader. Raises Unavailable."""
         try:
-            message = await asyncio.wait_for(self.js.get_last_msg(stream, subject, direct=False), timeout)
+            async with asyncio.timeout(timeout):
+                message = await self.js.get_last_msg(stream, subject, direct=False)
         except NotFoundError:
             return None
         except (APIError, nats.errors.Error, TimeoutError) as error:

@@ -23,6 +23,7 @@ from kerf_core.metrics import serve_metrics
 from kerf_core.settings import ServiceSettings
 from kerf_core.stages import StageHandler
 from kerf_core.streams import declare
+from kerf_core.tasks import end_tasks
 from kerf_core.tracing import configure_tracing
 
 LOG = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ async def _run_parts(
         tasks.append(asyncio.create_task(runner.run()))
     if parts.background is not None:
         tasks.append(asyncio.ensure_future(parts.background(server)))
-    stop = asyncio.create_task(stopping.wait())
+    stop = asyncio.create_task(_wait(stopping))
     done, _ = await asyncio.wait({stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     LOG.info("draining")
     grace = settings.drain_grace
@@ -103,9 +104,7 @@ async def _run_parts(
     if runner is not None:
         halves.append(runner.stop(grace.total_seconds()))
     await asyncio.gather(*halves)
-    for task in [*tasks, stop]:
-        task.cancel()
-    await asyncio.gather(*tasks, stop, return_exceptions=True)
+    await end_tasks(*tasks, stop)
     for task in done - {stop}:
         if not task.cancelled() and task.exception() is not None:
             raise RuntimeError("a part of the service ended early") from task.exception()
@@ -123,12 +122,11 @@ async def _watch_health(server: GrpcServer, runtime: Runtime, stopping: asyncio.
 async def _connected(name: str, settings: ServiceSettings, stopping: asyncio.Event) -> AsyncIterator[Bus | None]:
     """Connect to NATS and declare the streams, however long NATS takes to come; None if told to stop before."""
     connecting = asyncio.create_task(_connect(name, settings))
-    stop = asyncio.create_task(stopping.wait())
+    stop = asyncio.create_task(_wait(stopping))
     await asyncio.wait({connecting, stop}, return_when=asyncio.FIRST_COMPLETED)
-    stop.cancel()
+    await end_tasks(stop)
     if not connecting.done():
         connecting.cancel()
-        await asyncio.gather(connecting, return_exceptions=True)
         yield None
         return
     bus = connecting.result()
@@ -147,6 +145,10 @@ async def _connect(name: str, settings: ServiceSettings) -> Bus:
         except Exception as error:  # noqa: BLE001 - whatever NATS answers while it starts: say it and try again
             LOG.warning("declaring streams: %s: %s", type(error).__name__, error)
             await asyncio.sleep(0.5)
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 def _on_signals(stopping: asyncio.Event) -> None:

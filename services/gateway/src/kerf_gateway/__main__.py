@@ -13,6 +13,7 @@ from kerf_core.jobs.feed import EventFeed
 from kerf_core.jobs.view import JobView
 from kerf_core.service import Parts, Runtime, run_service
 from kerf_core.settings import load_settings
+from kerf_core.tasks import end_tasks
 from kerf_gateway.acceptance import Acceptance
 from kerf_gateway.artifact_servicer import ArtifactServicer
 from kerf_gateway.job_servicer import JobServicer
@@ -50,7 +51,7 @@ def main() -> None:
                 watchers.drain()
                 await dispatching
             finally:
-                dispatching.cancel()
+                await end_tasks(dispatching)
                 await feed.stop()
 
         return Parts(

@@ -40,6 +40,7 @@ from kerf_core.metrics import JOBS_ENDED, STAGE_DEVICE_SECONDS, STAGE_QUEUE_SECO
 from kerf_core.rpc_status import status_of
 from kerf_core.settings import ServiceSettings
 from kerf_core.stages import StageHandler, StageResult
+from kerf_core.tasks import end_tasks
 from kerf_core.tracing import span
 
 LOG = logging.getLogger(__name__)
@@ -186,9 +187,7 @@ async def _compute(attempt: Attempt, job: Job, stage: Stage, start: JobEvent, en
         text = f"stage {stage.id!r} failed unexpectedly; incident {incident} in the worker's log says why"
         raise Internal("INTERNAL", text, metadata={"incident": incident}) from error
     finally:
-        for task in helpers:
-            task.cancel()
-        await asyncio.gather(*helpers, return_exceptions=True)
+        await end_tasks(*helpers)
         with suppress(NatsError):
             await ear.unsubscribe()
 

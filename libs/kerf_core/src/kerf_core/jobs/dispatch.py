@@ -136,7 +136,8 @@ class Dispatcher:
         next_sweep = 0.0
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._until_next_due(next_sweep))
+                async with asyncio.timeout(self._until_next_due(next_sweep)):
+                    await self._wake.wait()
             await asyncio.sleep(_COALESCE_SECONDS)
             self._wake.clear()
             try:

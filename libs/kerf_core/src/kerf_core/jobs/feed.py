@@ -22,6 +22,7 @@ from kerf_core.bus import Bus
 from kerf_core.errors import Unavailable
 from kerf_core.jobs.names import JobRef, parse_events, parse_feed
 from kerf_core.streams import EVENTS
+from kerf_core.tasks import end_tasks
 
 LOG = logging.getLogger(__name__)
 Listener = Callable[[JobRef, JobEvent], None]
@@ -55,9 +56,7 @@ class EventFeed:
 
     async def stop(self) -> None:
         """Unsubscribe and forget."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
         if self._subscription is not None and self._bus.connected:
             await self._subscription.unsubscribe()
 
@@ -102,7 +101,8 @@ class EventFeed:
     async def _compare(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._bus.reconnected.wait(), self._compare_every)
+                async with asyncio.timeout(self._compare_every):
+                    await self._bus.reconnected.wait()
             self._bus.reconnected.clear()
             with suppress(Unavailable):
                 last = await self._bus.last_sequence(EVENTS)

@@ -21,6 +21,7 @@ from kerf_core.metrics import SLOTS_FREE, STAGES_RUNNING
 from kerf_core.settings import ServiceSettings
 from kerf_core.stages import StageHandler
 from kerf_core.streams import declare_consumer
+from kerf_core.tasks import end_tasks
 
 LOG = logging.getLogger(__name__)
 _ANNOUNCE_SECONDS = 2.0
@@ -73,8 +74,7 @@ class StageRunner:
                     await _hand_on(puller.arrived.get_nowait())
                 await self._awake()
         finally:
-            announcer.cancel()
-            await asyncio.gather(announcer, return_exceptions=True)
+            await end_tasks(announcer)
 
     async def stop(self, grace_seconds: float) -> None:
         """Take nothing more; let running stages end within the grace, then hand back what still runs."""
@@ -92,7 +92,8 @@ class StageRunner:
     async def _awake(self) -> None:
         """Wait until something changed, or for half a second: requests expire, connections come back."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), _IDLE_ASK_SECONDS)
+            async with asyncio.timeout(_IDLE_ASK_SECONDS):
+                await self._wake.wait()
         self._wake.clear()
 
     def _begin(self, message: Msg) -> None:
@@ -112,7 +113,7 @@ class StageRunner:
             try:
                 await self._pool.take()
             finally:
-                keeper.cancel()
+                await end_tasks(keeper)
         STAGES_RUNNING.labels(self._handler.kind).inc()
         try:
             if self._stopping.is_set():
@@ -152,7 +153,8 @@ class StageRunner:
             await self._bus.publish(subject, slots.SerializeToString())
             await asyncio.sleep(_ANNOUNCE_LEAST_SECONDS)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._slots_changed.wait(), _ANNOUNCE_SECONDS)
+                async with asyncio.timeout(_ANNOUNCE_SECONDS):
+                    await self._slots_changed.wait()
 
 
 async def _keep(message: Msg, interval_seconds: float) -> None:
