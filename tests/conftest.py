@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -33,6 +34,9 @@ def missing_here() -> set[str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[left_out] = Counter()
+    # A shell that starts a test run in the background ignores Ctrl-C for it, and for every process that a test starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

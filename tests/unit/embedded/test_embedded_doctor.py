@@ -24,10 +24,9 @@ async def test_everything_is_looked_at(tmp_path: Path) -> None:
             tmp_path / "root", services=[healthy, broken], constraints=constraints, starter_model=tmp_path
         )
     }
-    assert list(found) == [
-        "python", "packages", "disk", "ports", "stack", "starter model",
-        "nats-server", "weed", "process control", "device", "service healthy", "service broken",
-    ]  # fmt: skip
+    of_the_machine = ["python", "packages", "disk", "ports", "stack", "starter model"]
+    of_the_programs = ["nats-server", "weed", "process control", "device", "service healthy", "service broken"]
+    assert list(found) == of_the_machine + of_the_programs
     for name in ("python", "disk", "ports", "stack", "nats-server", "weed", "process control", "service healthy"):
         assert found[name].ok is True, found[name]
     assert found["service broken"].ok is False

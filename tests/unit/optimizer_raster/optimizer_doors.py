@@ -88,10 +88,10 @@ class MemoryStore:
 class Admission(grpc.aio.ServerInterceptor):
     """The parts of kerf_core's interceptor that need no NATS: the caller, validation, the error table."""
 
-    async def intercept_service(self, continuation, handler_call_details):  # type: ignore[no-untyped-def]
+    async def intercept_service(self, continuation, handler_call_details):  # type: ignore[no-untyped-def]  # its type is the interceptor's
         handler = await continuation(handler_call_details)
 
-        async def call(request, context):  # type: ignore[no-untyped-def]
+        async def call(request, context):  # type: ignore[no-untyped-def]  # its type is the interceptor's
             set_caller(Caller(TENANT))
             try:
                 validate(request)

@@ -171,7 +171,7 @@ class HeldWorkbench(Workbench):
         self.began = threading.Event()
         self.stopped = threading.Event()
 
-    def optimize(self, data, settings, cancel):  # type: ignore[no-untyped-def]
+    def optimize(self, data, settings, cancel):  # type: ignore[no-untyped-def]  # the signature is the parent's
         self.began.set()
         try:
             for _ in range(2000):

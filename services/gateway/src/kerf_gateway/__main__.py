@@ -29,7 +29,7 @@ def main() -> None:
         feed = EventFeed(runtime.bus, compare_every=settings.compare_every)
         view = JobView(feed)
         dispatcher = Dispatcher(runtime.bus, view, settings, holder=runtime.worker)
-        watchers = Watchers(runtime.bus, feed, settings.watch_queue)
+        watchers = Watchers(runtime.bus, feed, view, settings.watch_queue)
         jobs = JobServicer(
             acceptance=Acceptance(runtime.bus, dispatcher, settings),
             view=view,

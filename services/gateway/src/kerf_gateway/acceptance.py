@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from dataclasses import dataclass
 
 import nats.errors
 from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError
@@ -23,6 +25,14 @@ from kerf_gateway.settings import GatewaySettings
 from kerf_gateway.spec import kinds_of, make_choices
 
 
+@dataclass(frozen=True)
+class Promised:
+    """A job id that stands for a request, and the entry that makes it a job."""
+
+    ref: JobRef
+    accepted: JobEvent
+
+
 class Acceptance:
     """Reserves, appends `Accepted`, dispatches."""
 
@@ -30,6 +40,7 @@ class Acceptance:
         self._bus = bus
         self._dispatcher = dispatcher
         self._settings = settings
+        self._offers: set[asyncio.Task[None]] = set()
 
     def log(self, ref: JobRef) -> JobLog:
         """The job's log, with the patience that a caller has."""
@@ -45,19 +56,29 @@ class Acceptance:
 
         Raises AlreadyExists if the id stands for another payload, Unavailable, ResourceExhausted.
         """
+        promised = await self.promise(tenant, request_id, job)
+        return promised.ref, await self.fulfil(promised)
+
+    async def promise(self, tenant: TenantId, request_id: str, job: Job) -> Promised:
+        """Draw the job's id, or find the one that `request_id` stands for. Nothing is accepted yet."""
         reservation = Reservation(payload_sha256=_digest(job), job=new_job_id(), accepted=_accepted(job))
         if request_id:
             reservation = await self._reserve(tenant, request_id, reservation)
-        ref = JobRef(tenant, JobId(reservation.job))
-        log = self.log(ref)
-        entry = JobEvent.FromString(reservation.accepted)
+        return Promised(JobRef(tenant, JobId(reservation.job)), JobEvent.FromString(reservation.accepted))
+
+    async def fulfil(self, promised: Promised) -> list[JobEvent]:
+        """Append `Accepted` and have the first stage dispatched; returns the log."""
+        log = self.log(promised.ref)
         try:
-            stored = await log.append(entry)
+            stored = await log.append(promised.accepted)
         except IllegalEntry:  # it is in the log already: another try of the same request was here
-            return ref, await log.load()
+            return await log.load()
         JOBS_ACCEPTED.inc()
-        await self._dispatcher.offer(ref, stored.head.kinds[0])
-        return ref, [stored]
+        # The caller need not wait for the queue: if this process dies here, the sweep dispatches.
+        offer = asyncio.create_task(self._dispatcher.offer(promised.ref, stored.head.kinds[0]))
+        self._offers.add(offer)
+        offer.add_done_callback(self._offers.discard)
+        return [stored]
 
     async def _reserve(self, tenant: TenantId, request_id: str, mine: Reservation) -> Reservation:
         """The reservation that holds for the id: mine, or the one that was first."""

@@ -20,7 +20,7 @@ from kerf_core.jobs.fold import TERMINAL, IllegalEntry
 from kerf_core.jobs.names import TOKEN, JobRef
 from kerf_core.jobs.view import JobView, Row
 from kerf_core.stages import JobId
-from kerf_gateway.acceptance import Acceptance
+from kerf_gateway.acceptance import Acceptance, Promised
 from kerf_gateway.projection import job_of, summary_of
 from kerf_gateway.settings import GatewaySettings
 from kerf_gateway.spec import check_names, check_shape, clean
@@ -53,8 +53,8 @@ class JobServicer(JobServiceServicer):
         self._settings = settings
 
     async def CreateJob(self, request: api.CreateJobRequest, context: Context) -> Job:
-        ref, entries = await self._accept(request)
-        return job_of(ref, entries)
+        promised = await self._promise(request)
+        return job_of(promised.ref, await self._acceptance.fulfil(promised))
 
     async def GetJob(self, request: api.GetJobRequest, context: Context) -> Job:
         ref = _ref(request.name)
@@ -94,10 +94,11 @@ class JobServicer(JobServiceServicer):
                         yield JobEvent(job=ref.name, time=event.time, queued=Queued(position=position))
 
     async def RunJob(self, request: api.CreateJobRequest, context: Context) -> AsyncIterator[JobEvent]:
-        ref, _ = await self._accept(request)
-        ended = False
+        promised = await self._promise(request)
+        ref, ended = promised.ref, False
+        events_of = self._watchers.follow(ref, 0, first_read=lambda: self._acceptance.fulfil(promised))
         try:
-            async with aclosing(self._watchers.follow(ref, 0)) as events:
+            async with aclosing(events_of) as events:
                 async for event in events:
                     ended = event.head.state in TERMINAL
                     yield event
@@ -118,12 +119,12 @@ class JobServicer(JobServiceServicer):
         ]
         return api.ListDeadLettersResponse(dead_letters=letters, next_page_token=token)
 
-    async def _accept(self, request: api.CreateJobRequest) -> tuple[JobRef, list[JobEvent]]:
+    async def _promise(self, request: api.CreateJobRequest) -> Promised:
         tenant = current_tenant()
         check_shape(request.job, self._settings)
         job = clean(request.job)
         await check_names(job, tenant, self._catalog, self._blobs)
-        return await self._acceptance.accept(tenant, request.request_id, job)
+        return await self._acceptance.promise(tenant, request.request_id, job)
 
     async def _entries(self, ref: JobRef) -> list[JobEvent]:
         entries = await self._acceptance.log(ref).load()

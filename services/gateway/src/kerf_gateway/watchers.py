@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
@@ -18,8 +18,10 @@ from kerf_core.jobs.feed import EventFeed
 from kerf_core.jobs.fold import TERMINAL
 from kerf_core.jobs.log import read_entries
 from kerf_core.jobs.names import JobRef, parse_feed
+from kerf_core.jobs.view import JobView
 
 _RETRY_SECONDS = 0.05
+ReadLog = Callable[[], Awaitable[list[JobEvent]]]
 
 
 @dataclass(eq=False)
@@ -41,8 +43,9 @@ class Watcher:
 class Watchers:
     """All callers that follow a job through this gateway, served from one feed."""
 
-    def __init__(self, bus: Bus, feed: EventFeed, queue_size: int) -> None:
+    def __init__(self, bus: Bus, feed: EventFeed, view: JobView, queue_size: int) -> None:
         self._bus = bus
+        self._view = view
         self._queue_size = queue_size
         self._watchers: dict[JobRef, set[Watcher]] = defaultdict(set)
         self._draining = False
@@ -67,31 +70,43 @@ class Watchers:
                     watcher.queue.get_nowait()
                 watcher.queue.put_nowait(None)
 
-    async def follow(self, ref: JobRef, after: int, *, durable_only: bool = False) -> AsyncGenerator[JobEvent, None]:
+    async def follow(
+        self, ref: JobRef, after: int, *, durable_only: bool = False, first_read: ReadLog | None = None
+    ) -> AsyncGenerator[JobEvent, None]:
         """Every entry after sequence `after`, once and in order, then live; ends after the terminal one.
 
+        `first_read` gives the log once the watcher is registered; without it the log is read from the stream.
         Transient events (sequence 0) come between them unless `durable_only`. Raises NotFound; Unavailable when this
         gateway drains or NATS is away.
         """
-        async with self._registered(ref) as watcher, aclosing(self._endless(ref, watcher, after, durable_only)) as all_:
-            async for event in all_:
+        async with (
+            self._registered(ref) as watcher,
+            aclosing(self._endless(ref, watcher, after, durable_only, first_read)) as events,
+        ):
+            async for event in events:
                 yield event
                 if event.sequence and event.head.state in TERMINAL:
                     return
 
     async def _endless(
-        self, ref: JobRef, watcher: Watcher, after: int, durable_only: bool
+        self, ref: JobRef, watcher: Watcher, after: int, durable_only: bool, first_read: ReadLog | None
     ) -> AsyncGenerator[JobEvent, None]:
+        row = self._view.get(ref)
+        told_before = row.sequence if row else 0  # what the feed told before this watcher was registered
         last = after
         lagging = False
         while True:
-            entries = await read_entries(self._bus, ref)
+            entries = await (first_read() if first_read else read_entries(self._bus, ref))
+            first_read = None
             if not entries:
                 raise NotFound("JOB_NOT_FOUND", f"{ref.name} does not exist")
+            if entries[-1].sequence < told_before:
+                await asyncio.sleep(_RETRY_SECONDS)  # a replica that is behind the feed answered
+                continue
             if entries[-1].sequence <= last:
                 if entries[-1].head.state in TERMINAL:
                     return
-                if lagging:  # a replica that is behind the feed answered
+                if lagging:
                     await asyncio.sleep(_RETRY_SECONDS)
             for entry in entries:
                 if entry.sequence > last:
