@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -43,6 +44,7 @@ class Stored:
     sequence: int
     subject: str
     data: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Bus:
@@ -182,7 +184,7 @@ class Bus:
                         return page, int(headers.get("Nats-Num-Pending", "0"))
                     if status:
                         raise nats_away(f"{status} {headers.get('Description', '')}")
-                    page.append(Stored(int(headers["Nats-Sequence"]), headers["Nats-Subject"], message.data))
+                    page.append(Stored(int(headers["Nats-Sequence"]), headers["Nats-Subject"], message.data, headers))
             finally:
                 await replies.unsubscribe()
         except (nats.errors.Error, TimeoutError) as error:

@@ -82,21 +82,17 @@ class Attempt:
 
 async def settle(attempt: Attempt) -> None:
     """Do what the delivery calls for. A refusal of the log ends it without a word: somebody else has the job."""
-    headers = dict(attempt.message.headers or {})
-    with span(f"stage {attempt.work.kind}", headers):
-        try:
-            entries = await attempt.log.load()
-            decision = decide(
-                entries,
-                attempt.work.stage,
-                max_attempts=attempt.settings.max_attempts,
-                now_ns=time.time_ns(),
-            )
+    try:
+        entries = await attempt.log.load()
+        decision = decide(
+            entries, attempt.work.stage, max_attempts=attempt.settings.max_attempts, now_ns=time.time_ns()
+        )
+        with span(f"stage {attempt.work.kind}", attempt.log.origin):
             await _act(attempt, decision, entries)
-        except IllegalEntry as refusal:
-            LOG.info("%s: %s: stopped", attempt.work.ref.name, refusal)
-        except (NatsError, Unavailable) as error:
-            LOG.warning("%s: %s: the delivery comes again", attempt.work.ref.name, error)
+    except IllegalEntry as refusal:
+        LOG.info("%s: %s: stopped", attempt.work.ref.name, refusal)
+    except (NatsError, Unavailable) as error:
+        LOG.warning("%s: %s: the delivery comes again", attempt.work.ref.name, error)
 
 
 async def _act(attempt: Attempt, decision: Decision, entries: list[JobEvent]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -38,6 +39,8 @@ class JobLog:
     def __init__(self, bus: Bus, ref: JobRef, *, append_timeout: timedelta, retry_for: timedelta) -> None:
         self.ref = ref
         self.tail: JobEvent | None = None
+        self.origin: Mapping[str, str] = {}
+        """Headers of the first entry, once loaded: the trace that the job was accepted in."""
         self._tail_at = 0
         self._bus = bus
         self._timeout = append_timeout.total_seconds()
@@ -49,6 +52,7 @@ class JobLog:
         messages = await self._bus.read(EVENTS, self.ref.events)
         entries = [JobEvent.FromString(message.data) for message in messages]
         if messages:
+            self.origin = messages[0].headers
             self._move(entries[-1], messages[-1].sequence)
         return entries
 
