@@ -62,7 +62,7 @@ def test_the_commands_work(stack: StackThread, desk: Path) -> None:
             command, cwd=desk, env=environment(stack), capture_output=True, text=True, timeout=120, check=False
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-    for folder in ("my", "fish"):
+    for folder in ("my", "butterfly"):
         made = {path.suffix for path in (desk / "out" / folder).iterdir()}
         assert made >= {".png", ".svg", ".gcode", ".dxf", ".html", ".json"}, folder
 

@@ -1,4 +1,4 @@
-"""`bench.overhead`: its arithmetic, its line protocol, and kerf's side on a real stack. Celery's side needs its peers."""
+"""`bench.overhead`: its arithmetic, its line protocol, kerf on a real stack. Celery runs only where its peers are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from bench.no_work import celery_side
-from bench.no_work.client_loop import WITH_REQUEST_ID, Load, Moments
+from bench.no_work.client_loop import WITH_REQUEST_ID, Load, Moments, Window
 from bench.no_work.kerf_side import kerf_sides
 from bench.no_work.rows import CELERY, CELERY_TRACKED, KERF, KERF_REQUEST_ID, LEVELS, WRITES, Measured, percentile, rows
 from bench.no_work.sides import client_process
@@ -30,7 +30,7 @@ def measured(*, kerf_ms: float, celery_ms: float | None) -> Measured:
     for name in (*sides, WRITES):
         for clients in LEVELS:
             for jobs in (90, 100, 500):  # the median of the rounds counts
-                load = Load(jobs=jobs, seconds=1.0, client_cpu_seconds=0.9)
+                load = Load(jobs=jobs, seconds=1.0, all_jobs=2 * jobs, all_seconds=1.0, client_cpu_seconds=0.9)
                 found.add_load(name, clients, load, {"gateway": jobs / 1000})
     found.writes_per_job = dict.fromkeys(sides, 4.0)
     return found
@@ -58,7 +58,7 @@ def test_throughput_is_the_median_of_the_rounds() -> None:
 def test_the_client_is_named_where_it_is_the_bottleneck() -> None:
     by_name = {row.name: row for row in rows(measured(kerf_ms=1, celery_ms=1))}
     assert "the client process is the bottleneck of kerf, celery" in by_name["CPU time per job at 64 clients"].why
-    assert by_name["CPU time per job at 1 client"].value == pytest.approx(1 + 1000 * 2.7 / 690)
+    assert by_name["CPU time per job at 1 client"].value == pytest.approx((0.69 + 3 * 0.9) * 1000 / (2 * 690))
 
 
 def test_without_the_peer_nothing_is_claimed_and_the_reason_is_given() -> None:
@@ -67,6 +67,23 @@ def test_without_the_peer_nothing_is_claimed_and_the_reason_is_given() -> None:
     for row in found:
         assert row.peer_value is None or "own writes" in row.name
     assert "no redis-server" in next(row.why for row in found if row.name == "8 clients")
+
+
+def test_jobs_count_between_the_warm_up_of_the_last_caller_and_the_end_of_the_window() -> None:
+    window = Window(callers=2, seconds=0.05)
+    for number in (1, 2, 3):
+        window.ended(number)
+    assert not window.over  # the second caller is cold
+    for number in (1, 2):
+        window.ended(number)
+    window.ended(4)
+    while not window.over:
+        pass
+    window.ended(5)
+    load = window.load()
+    assert load["all_jobs"] == 7
+    assert load["jobs"] == 1
+    assert load["all_seconds"] >= 0.05
 
 
 def test_percentiles() -> None:

@@ -1,7 +1,6 @@
 import json
 import logging
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,7 +16,7 @@ from kerf_starter.denoiser import Lessons, new_denoiser, train_denoiser
 from kerf_starter.evaluation import EVALUATION_FILE, evaluate, generate
 from kerf_starter.objects import Kind
 from kerf_starter.reader import accuracy, read, train_reader
-from kerf_starter.schedule import Recipe, warm_cosine
+from kerf_starter.schedule import Cycle, Recipe, cycled_rate, warm_cosine
 from kerf_starter.tokenizer import new_tokenizer
 from kerf_starter.training import train
 from kerf_starter.workers import Team
@@ -43,7 +42,7 @@ def lessons() -> Lessons:
 
 def test_an_interrupted_training_ends_with_the_weights_of_an_undisturbed_one(tmp_path: Path, lessons: Lessons) -> None:
     tokenizer = new_tokenizer(["cat"])
-    recipe = replace(Recipe.quick(), denoiser_steps=2, save_every_steps=1)
+    recipe = Recipe.quick()
 
     class Interrupted(Exception):
         pass
@@ -103,6 +102,14 @@ def test_a_worker_whose_fellow_has_died_does_not_wait_for_ever() -> None:
 def test_the_learning_rate_rises_then_falls() -> None:
     factors = [warm_cosine(step, 100, 10) for step in range(101)]
     assert factors[0] < factors[9] > factors[50] > factors[100] > 0.0
+
+
+def test_each_cycle_of_the_learning_rate_starts_anew() -> None:
+    cycles = (Cycle(steps=50, rate=1.0), Cycle(steps=50, rate=0.5))
+    rates = [cycled_rate(step, cycles, warm_steps=5) for step in range(100)]
+    assert rates[49] < 0.1 < rates[55] <= 0.5 < rates[5] <= 1.0
+    with pytest.raises(ValueError, match="100"):
+        cycled_rate(100, cycles, warm_steps=5)
 
 
 def test_the_reader_learns_from_drawings(caplog: pytest.LogCaptureFixture) -> None:

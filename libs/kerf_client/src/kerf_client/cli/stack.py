@@ -21,7 +21,7 @@ from kerf_client.recipes import Target, Words
 if TYPE_CHECKING:
     from kerf_embedded.state import StackInfo
 
-DEMO_PROMPT = "a line art fish"
+DEMO_PROMPT = "a silhouette of a cat"
 DEMO_SEED = 7
 DEMO_PICTURE = "astronaut.png"
 
