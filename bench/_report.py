@@ -97,22 +97,20 @@ def report(bench: str, machine: Mapping[str, Any], results: Sequence[Result]) ->
 
 
 def table(results: Sequence[Result]) -> str:
-    """The same for people: the columns kerf, peer, ratio, target and verdict, then the remarks."""
-    header = ["", "kerf", "peer", "ratio", "target", ""]
-    rows = [[result.name, *_cells(result)] for result in results]
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    lines = []
-    for row in [header, *rows]:
-        first, *others = (cell.ljust(widths[0]) if not i else cell.rjust(widths[i]) for i, cell in enumerate(row))
-        lines.append("  ".join([first, *others]).rstrip())
-    peers = sorted({result.peer for result in results if result.peer})
-    remarks: dict[str, list[str]] = {}
+    """The same for people. Peers and remarks stand below, under the marks that the rows carry."""
+    header = ["", "kerf", "peer", "ratio", "target", "", ""]
+    notes: dict[str, str] = {}
+    rows = [header]
     for result in results:
-        if result.why:
-            remarks.setdefault(result.why, []).append(result.name)
-    lines += ["", *(f"peer: {peer}" for peer in peers)]
-    lines += [f"{why}: {', '.join(names)}" for why, names in remarks.items()]
-    return "\n".join(lines)
+        texts = (f"peer: {result.peer}" if result.peer else "", result.why)
+        marks = [notes.setdefault(text, f"[{len(notes) + 1}]") for text in texts if text]
+        rows.append([result.name, *_cells(result), " ".join(marks)])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    lines = []
+    for row in rows:
+        name, *figures, marks_cell = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        lines.append("  ".join([name.strip().ljust(widths[0]), *figures, marks_cell.strip()]).rstrip())
+    return "\n".join([*lines, "", *(f"{mark} {text}" for text, mark in notes.items())])
 
 
 def arguments(bench: str, description: str) -> argparse.ArgumentParser:

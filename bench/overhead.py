@@ -42,7 +42,7 @@ class Plan:
     load_seconds: float
 
 
-FULL = Plan(rounds=6, latency_jobs=250, load_seconds=3.0)
+FULL = Plan(rounds=5, latency_jobs=250, load_seconds=2.0)
 QUICK = Plan(rounds=2, latency_jobs=100, load_seconds=1.0)
 
 

@@ -1,20 +1,20 @@
 """Celery's client: one process, a thread per caller. `python -m bench.no_work.celery_client`.
 
-It runs in the peers' environment. A thread per caller because Celery's client blocks; each thread gets a result backend of its own, as Celery makes it.
+It runs in the peers' environment. A thread per caller because Celery's client blocks; each thread gets a result backend
+of its own, as Celery makes it.
 """
 
 from __future__ import annotations
 
-import threading
+import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from bench.no_work.celery_app import NOTHING, NOTHING_TRACKED, app
-from bench.no_work.client_loop import TRACKED, Load, Moments, connection, serve
+from bench.no_work.client_loop import TRACKED, Load, Moments, Window, connection, serve
 
 _TIMEOUT_SECONDS = 30
-_WARM_UP_JOBS = 2
 
 
 class CeleryClient:
@@ -31,28 +31,19 @@ class CeleryClient:
 
     def load(self, clients: int, seconds: float, variant: str) -> Load:
         """See Client."""
-        barrier = threading.Barrier(clients + 1)
-        until = [0.0]
+        window = Window(clients, seconds)
 
-        def client() -> int:
-            for _ in range(_WARM_UP_JOBS):
+        def client() -> None:
+            for number in itertools.count(1):
                 self._run(variant)
-            barrier.wait()
-            barrier.wait()
-            jobs = 0
-            while time.perf_counter() < until[0]:
-                self._run(variant)
-                jobs += 1
-            return jobs
+                window.ended(number)
+                if window.over:
+                    return
 
         with ThreadPoolExecutor(clients) as pool:
-            counts = [pool.submit(client) for _ in range(clients)]
-            barrier.wait()
-            began = time.perf_counter()
-            until[0] = began + seconds
-            barrier.wait()
-            jobs = sum(count.result() for count in counts)
-        return Load(jobs=jobs, seconds=time.perf_counter() - began, client_cpu_seconds=0.0)
+            for done in [pool.submit(client) for _ in range(clients)]:
+                done.result()
+        return window.load()
 
     def _run(self, variant: str) -> tuple[float, float | None, float]:
         """One task; seconds until the broker had it, it began (None without tracking), and its result was read."""

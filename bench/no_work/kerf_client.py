@@ -6,15 +6,17 @@ import asyncio
 import itertools
 import time
 import uuid
+from typing import TYPE_CHECKING
 
 import grpc
 
-from bench.no_work.client_loop import WITH_REQUEST_ID, Load, Moments, connection, serve
+from bench.no_work.client_loop import WITH_REQUEST_ID, Load, Moments, Window, connection, serve
 from kerf.jobs.v1.job_pb2 import Job, NoopTask, Stage
 from kerf.jobs.v1.job_service_pb2 import CreateJobRequest
 from kerf.jobs.v1.job_service_pb2_grpc import JobServiceStub
 
-_WARM_UP_JOBS = 2
+if TYPE_CHECKING:  # the stub's asynchronous type exists for type checkers only
+    from kerf.jobs.v1.job_service_pb2_grpc import JobServiceAsyncStub
 
 
 class KerfClient:
@@ -28,7 +30,7 @@ class KerfClient:
         self._prefix = uuid.uuid4().hex
         self._stub = self._loop.run_until_complete(self._connect())
 
-    async def _connect(self) -> JobServiceStub:
+    async def _connect(self) -> JobServiceAsyncStub:
         channel = grpc.aio.insecure_channel(self._target)
         await channel.channel_ready()
         return JobServiceStub(channel)
@@ -45,21 +47,20 @@ class KerfClient:
 
     def load(self, clients: int, seconds: float, variant: str) -> Load:
         """See Client."""
+        window = Window(clients, seconds)
 
-        async def client(until: float) -> int:
-            jobs = 0
-            while time.perf_counter() < until:
+        async def client() -> None:
+            for number in itertools.count(1):
                 await self._run(variant)
-                jobs += 1
-            return jobs
+                window.ended(number)
+                if window.over:
+                    return
 
-        async def run() -> Load:
-            await asyncio.gather(*(self._run(variant) for _ in range(_WARM_UP_JOBS * clients)))
-            began = time.perf_counter()
-            counts = await asyncio.gather(*(client(began + seconds) for _ in range(clients)))
-            return Load(jobs=sum(counts), seconds=time.perf_counter() - began, client_cpu_seconds=0.0)
+        async def run() -> None:
+            await asyncio.gather(*(client() for _ in range(clients)))
 
-        return self._loop.run_until_complete(run())
+        self._loop.run_until_complete(run())
+        return window.load()
 
     async def _run(self, variant: str) -> tuple[float, float, float]:
         """One job; seconds until its entries Accepted, StageStarted and Succeeded were read."""

@@ -7,6 +7,7 @@ the queue, append StageStarted and Succeeded, acknowledge. `python -m bench.no_w
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import time
 import uuid
@@ -17,7 +18,7 @@ from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, RePublish
 
-from bench.no_work.client_loop import Load, Moments, connection, serve
+from bench.no_work.client_loop import Load, Moments, Window, connection, serve
 from kerf_core.streams import MAX_ACK_PENDING, stream_configs
 
 EVENTS, WORK = "BENCH_EVENTS", "BENCH_WORK"
@@ -57,20 +58,20 @@ class ProtocolWrites:
 
     def load(self, clients: int, seconds: float, variant: str) -> Load:
         """See Client."""
+        window = Window(clients, seconds)
 
-        async def client(until: float) -> int:
-            jobs = 0
-            while time.perf_counter() < until:
+        async def client() -> None:
+            for number in itertools.count(1):
                 await self._run()
-                jobs += 1
-            return jobs
+                window.ended(number)
+                if window.over:
+                    return
 
-        async def run() -> Load:
-            began = time.perf_counter()
-            counts = await asyncio.gather(*(client(began + seconds) for _ in range(clients)))
-            return Load(jobs=sum(counts), seconds=time.perf_counter() - began, client_cpu_seconds=0.0)
+        async def run() -> None:
+            await asyncio.gather(*(client() for _ in range(clients)))
 
-        return self._loop.run_until_complete(run())
+        self._loop.run_until_complete(run())
+        return window.load()
 
     async def _run(self) -> None:
         job = uuid.uuid4().hex

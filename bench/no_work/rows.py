@@ -194,12 +194,12 @@ def _jobs_per_second(measured: Measured, series: str, clients: int) -> float | N
 
 
 def _cpu_ms_per_job(measured: Measured, series: str, clients: int) -> dict[str, float]:
-    jobs = sum(load["jobs"] for load in measured.load.get((series, clients), []))
+    jobs = sum(load["all_jobs"] for load in measured.load.get((series, clients), []))
     used = measured.cpu_seconds.get((series, clients), {})
     return {role: 1000 * seconds / jobs for role, seconds in used.items()} if jobs else {}
 
 
 def _client_share(measured: Measured, series: str, clients: int) -> float:
     """Cores that the client process used."""
-    seconds = sum(load["seconds"] for load in measured.load.get((series, clients), []))
+    seconds = sum(load["all_seconds"] for load in measured.load.get((series, clients), []))
     return measured.cpu_seconds[series, clients]["client"] / seconds if seconds else 0.0

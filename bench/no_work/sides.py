@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +16,7 @@ from typing import Any, cast
 import psutil
 
 from bench.no_work.client_loop import Load, Moments
+from kerf_embedded.process import LAUNCHER
 
 ROOT = Path(__file__).resolve().parents[2]
 _MAX_LINE_BYTES = 1 << 24
@@ -49,7 +52,12 @@ class Driver:
 async def client_process(python: str, module: str, where: Mapping[str, str]) -> AsyncIterator[Driver]:
     """Run `module` of this folder as a client of the server at `where`; it is gone after the body."""
     process = await asyncio.create_subprocess_exec(
-        python, "-m", f"bench.no_work.{module}", stdin=PIPE, stdout=PIPE, cwd=ROOT, limit=_MAX_LINE_BYTES
+        *(sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid())),  # it dies with this process, whatever kills it
+        *(python, "-m", f"bench.no_work.{module}"),
+        stdin=PIPE,
+        stdout=PIPE,
+        cwd=ROOT,
+        limit=_MAX_LINE_BYTES,
     )
     try:
         assert process.stdin is not None

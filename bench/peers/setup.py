@@ -28,6 +28,19 @@ def requirements() -> dict[str, Path]:
     return {path.stem: path for path in sorted(FOLDER.glob("*.txt"))}
 
 
+def digest_of(environment: Path, wanted: Path) -> str:
+    """What a finished set-up stands for.
+
+    The path is part of it: scripts in an environment hold absolute paths, and one that moved with its clone is stale.
+    """
+    return hashlib.sha256(wanted.read_bytes() + str(environment).encode()).hexdigest()
+
+
+def mark(environment: Path, digest: str) -> None:
+    """Say that the set-up of this environment has finished."""
+    (environment / _STAMP).write_text(digest, encoding="utf-8")
+
+
 def is_current(environment: Path, digest: str) -> bool:
     """True if the last finished set-up of this environment installed what `digest` stands for."""
     stamp = environment / _STAMP
@@ -39,15 +52,14 @@ def set_up(environment: Path, wanted: Path) -> bool:
 
     Raises subprocess.CalledProcessError after pip has said what is wrong.
     """
-    # Scripts in an environment hold absolute paths: one that was moved with its clone is not current.
-    digest = hashlib.sha256(wanted.read_bytes() + str(environment).encode()).hexdigest()
+    digest = digest_of(environment, wanted)
     if is_current(environment, digest):
         return False
     shutil.rmtree(environment, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
     install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps"]
     subprocess.run([str(environment / "bin" / "python"), *install, "-r", str(wanted)], check=True)
-    (environment / _STAMP).write_text(digest, encoding="utf-8")
+    mark(environment, digest)
     return True
 
 
