@@ -11,7 +11,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 SOURCES := libs services tests .ci $(wildcard models bench)
 
-.PHONY: help setup demo test test-install test-chaos test-gpu lint protos models bench clean clean-all
+.PHONY: help setup demo test test-install test-chaos test-gpu lint protos models bench-setup bench clean clean-all
 
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -50,8 +50,11 @@ lint: setup ## formatter, linter, strict types, import rules, protos
 protos: setup ## write libs/kerf_proto from protos/
 	@./protos/generate.sh
 
-models: setup ## train the shipped starter model again (about half an hour on 2 cores)
+models: setup ## train and measure the shipped starter model again (about an hour on 2 cores)
 	@PYTHONPATH=models/starter $(BIN)/python -m kerf_starter
+
+bench-setup: setup ## make the peers' own environments for the benches (uses the registry)
+	@$(BIN)/python -m bench.peers.setup
 
 bench: setup ## run every bench, or one: make bench NAME=overhead ARGS=--quick
 	@for name in $(or $(NAME),$(filter-out _%,$(basename $(notdir $(wildcard bench/*.py))))); do \
