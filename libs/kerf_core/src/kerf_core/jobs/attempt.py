@@ -45,6 +45,7 @@ from kerf_core.tracing import span
 
 LOG = logging.getLogger(__name__)
 _HANDED_BACK = "HANDED_BACK"
+_LISTEN_AFTER_SECONDS = 0.05
 
 
 @dataclass
@@ -162,15 +163,7 @@ async def _compute(attempt: Attempt, job: Job, stage: Stage, start: JobEvent, en
     )
     if attempt.handed_back:
         running.cancel.cancel("the worker is stopping")
-
-    async def heard(message: Msg) -> None:
-        _look(attempt, start.sequence, JobEvent.FromString(message.data))
-
-    ear = await attempt.bus.client.subscribe(attempt.work.ref.feed, cb=heard)
-    helpers = [
-        asyncio.create_task(_heartbeat(attempt, running, start.sequence)),
-        asyncio.create_task(running.write_progress()),
-    ]
+    listener = asyncio.create_task(_listen(attempt, running, start.sequence))
     try:
         running.inputs = await _resolve(attempt, stage, entries)
         running.cancel.raise_if_cancelled()
@@ -183,9 +176,8 @@ async def _compute(attempt: Attempt, job: Job, stage: Stage, start: JobEvent, en
         text = f"stage {stage.id!r} failed unexpectedly; incident {incident} in the worker's log says why"
         raise Internal("INTERNAL", text, metadata={"incident": incident}) from error
     finally:
-        await end_tasks(*helpers)
-        with suppress(NatsError):
-            await ear.unsubscribe()
+        await end_tasks(listener)
+        await running.close()
 
 
 async def _resolve(attempt: Attempt, stage: Stage, entries: list[JobEvent]) -> list[list[Artifact]]:
@@ -210,6 +202,29 @@ def _look(attempt: Attempt, fence: int, tail: JobEvent) -> None:
         running.cancel.cancel("the job ended or another attempt took over")
     elif tail.head.cancel_requested:
         running.cancel.cancel("the job is being cancelled")
+
+
+async def _listen(attempt: Attempt, running: RunningStage, fence: int) -> None:
+    """Hear on the feed when the log moves on without this attempt, and say that the stage is alive.
+
+    Begins after a moment: a stage that takes no time would only pay for it.
+    """
+
+    async def heard(message: Msg) -> None:
+        _look(attempt, fence, JobEvent.FromString(message.data))
+
+    await asyncio.sleep(_LISTEN_AFTER_SECONDS)
+    ear = await attempt.bus.client.subscribe(attempt.work.ref.feed, cb=heard)
+    try:
+        with suppress(Unavailable):
+            tail = await attempt.log.refresh()  # what was said before the ear was there
+            if tail is not None:
+                _look(attempt, fence, tail)
+        await _heartbeat(attempt, running, fence)
+        await asyncio.Event().wait()
+    finally:
+        with suppress(NatsError):
+            await ear.unsubscribe()
 
 
 async def _heartbeat(attempt: Attempt, running: RunningStage, fence: int) -> None:

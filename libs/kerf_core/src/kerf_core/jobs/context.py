@@ -19,6 +19,7 @@ from kerf_core.jobs.fold import IllegalEntry
 from kerf_core.jobs.log import JobLog
 from kerf_core.settings import ServiceSettings
 from kerf_core.stages import CancelToken, JobId, TenantId
+from kerf_core.tasks import end_tasks
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -82,6 +83,8 @@ class RunningStage:
         self._loop = asyncio.get_running_loop()
         self._newest: Progress | None = None
         self._news = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def read(self, artifact: Artifact) -> bytes:
         """See StageContext."""
@@ -135,13 +138,21 @@ class RunningStage:
     def _noted(self, newest: Progress) -> None:
         self._newest = newest
         self._news.set()
+        if self._writer is None and not self._closed:
+            self._writer = self._loop.create_task(self._write_progress())
+
+    async def close(self) -> None:
+        """Write no more progress."""
+        self._closed = True
+        if self._writer is not None:
+            await end_tasks(self._writer)
 
     def _send_live(self, event: JobEvent) -> None:
         event.time.GetCurrentTime()
         task = self._loop.create_task(self._bus.publish(self._log.ref.live, event.SerializeToString()))
         task.add_done_callback(lambda done: done.exception())
 
-    async def write_progress(self) -> None:
+    async def _write_progress(self) -> None:
         """Carry progress into the log at a bounded rate, and all of it to the live subject. Runs until cancelled."""
         next_entry = time.monotonic()
         while True:

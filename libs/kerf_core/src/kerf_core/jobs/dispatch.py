@@ -113,6 +113,7 @@ class Dispatcher:
         self._waiting: dict[str, dict[JobRef, Row]] = defaultdict(dict)
         self._queued: dict[JobRef, tuple[str, int]] = {}
         self._queued_count: dict[str, int] = defaultdict(int)
+        self._sending: set[asyncio.Task[None]] = set()
         self._leads = False
         view.on_change(self._changed)
 
@@ -122,10 +123,11 @@ class Dispatcher:
 
     async def offer(self, ref: JobRef, kind: str) -> None:
         """The first stage of a job that was just accepted: dispatched at once while nothing of its kind waits."""
-        if ref not in self._queued and not self._waiting[kind] and self._places(kind) > 0:
+        waiting = self._waiting[kind]
+        others_wait = len(waiting) > (ref in waiting)  # the feed may have told of this job already
+        if ref not in self._queued and not others_wait and self._places(kind) > 0:
             self._mark_queued(ref, kind, 0)
-            if not await dispatch_stage(self._bus, ref, kind, 0):
-                self._unmark(ref)
+            await self._send(ref, kind, 0)
 
     def position(self, ref: JobRef, kind: str) -> int:
         """How many of the kind wait before this job."""
@@ -147,7 +149,7 @@ class Dispatcher:
                     if self._leads:
                         await self._sweep()
                 if self._leads:
-                    await self._serve_waiting()
+                    self._serve_waiting()
             except KerfError as error:
                 LOG.warning("dispatcher: %s", error)
 
@@ -158,20 +160,22 @@ class Dispatcher:
             due += [row.head.retry_at.ToNanoseconds() / 1e9 - wall for row in rows.values() if _delayed(row)]
         return max(0.01, min(due))
 
-    async def _serve_waiting(self) -> None:
+    def _serve_waiting(self) -> None:
         for kind, rows in self._waiting.items():
             JOBS_WAITING.labels(kind).set(len(rows))
             places = self._places(kind)
             if places <= 0 or not rows:
                 continue
             ready = [row for row in rows.values() if not _delayed(row)]
-            chosen = self._policy.choose(ready, places)
-            for row in chosen:
+            for row in self._policy.choose(ready, places):
                 self._mark_queued(row.ref, kind, row.head.stage)
-            sent = await asyncio.gather(*(dispatch_stage(self._bus, r.ref, kind, r.head.stage) for r in chosen))
-            for row, done in zip(chosen, sent, strict=True):
-                if not done:
-                    self._unmark(row.ref)
+                sending = asyncio.create_task(self._send(row.ref, kind, row.head.stage))
+                self._sending.add(sending)
+                sending.add_done_callback(self._sending.discard)
+
+    async def _send(self, ref: JobRef, kind: str, stage: int) -> None:
+        if not await dispatch_stage(self._bus, ref, kind, stage):
+            self._unmark(ref)
 
     def _places(self, kind: str) -> int:
         return 2 * self.board.free(kind) - self._queued_count[kind]

@@ -58,11 +58,15 @@ class WorkRef:
 def new_job_id() -> JobId:
     """An id that sorts by time: 9 digits of milliseconds and 11 random ones, base 36."""
     milliseconds = time.time_ns() // 1_000_000
+    return JobId(_base36(milliseconds, 9) + _base36(secrets.randbelow(36**11), 11))
+
+
+def _base36(number: int, width: int) -> str:
     digits = []
-    for _ in range(9):
-        milliseconds, digit = divmod(milliseconds, 36)
+    for _ in range(width):
+        number, digit = divmod(number, 36)
         digits.append(_ALPHABET[digit])
-    return JobId("".join(reversed(digits)) + "".join(secrets.choice(_ALPHABET) for _ in range(11)))
+    return "".join(reversed(digits))
 
 
 def new_writer_id() -> str:
