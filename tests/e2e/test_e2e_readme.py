@@ -82,7 +82,7 @@ def test_the_python_snippet_works(stack: StackThread, desk: Path) -> None:
 def test_every_target_that_it_names_exists() -> None:
     readme = (HERE / "README.md").read_text(encoding="utf-8")
     makefile = (HERE / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"(?<!kerf )make ([a-z][a-z-]+)", readme)):
+    for target in set(re.findall(r"(?:^|`)make ([a-z][a-z-]+)", readme, re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     for link in re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", readme):
         path = next(part for part in link if part)
