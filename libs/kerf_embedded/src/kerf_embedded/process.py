@@ -150,7 +150,7 @@ class Supervised:
                 self._process.send_signal(signal.SIGCONT)
         done, _ = await asyncio.wait({self._task}, timeout=self.program.grace.total_seconds())
         if not done:
-            LOG.warning("%s did not stop within %s; killing it", self.program.name, self.program.grace)
+            LOG.info("%s did not stop within %s; killing it", self.program.name, self.program.grace)
             self.kill_group()
         await self._task
 
