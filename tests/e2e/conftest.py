@@ -24,6 +24,14 @@ def noop_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackThread
         yield stack
 
 
+@pytest.fixture(scope="session")
+def full_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackThread]:
+    """Every service that there is, with the starter model."""
+    services = [service("gateway"), service("diffusion"), service("optimizer")]
+    with running_stack(tmp_path_factory.mktemp("full-stack"), *services) as stack:
+        yield stack
+
+
 @pytest.fixture
 async def caller(noop_stack: StackThread) -> AsyncIterator[Caller]:
     caller = Caller(noop_stack.info.gateway_target, noop_stack.info.api_key)

@@ -7,13 +7,12 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from stack_thread import StackThread, running_stack, service
+from stack_thread import StackThread
 
 HERE = Path(__file__).resolve().parents[2]
 TESTED = re.compile(r"<!-- tested -->\n```(\w+)\n(.*?)```", re.DOTALL)
@@ -24,13 +23,6 @@ def blocks(language: str) -> list[str]:
     """The blocks of this language that are marked as tested."""
     readme = (HERE / "README.md").read_text(encoding="utf-8")
     return [body for found, body in TESTED.findall(readme) if found == language]
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackThread]:
-    services = [service("gateway"), service("diffusion"), service("optimizer")]
-    with running_stack(tmp_path_factory.mktemp("stack"), *services) as running:
-        yield running
 
 
 @pytest.fixture
@@ -52,14 +44,14 @@ def environment(stack: StackThread) -> dict[str, str]:
 
 
 @pytest.mark.timeout(180)
-def test_the_commands_work(stack: StackThread, desk: Path) -> None:
+def test_the_commands_work(full_stack: StackThread, desk: Path) -> None:
     lines = [line for body in blocks("bash") for line in body.splitlines() if line.startswith(KERF)]
     assert len(lines) >= 4
     for line in lines:
         words = shlex.split(line, comments=True)[1:]
         command = [sys.executable, "-m", "kerf_client", *words]
         done = subprocess.run(
-            command, cwd=desk, env=environment(stack), capture_output=True, text=True, timeout=120, check=False
+            command, cwd=desk, env=environment(full_stack), capture_output=True, text=True, timeout=120, check=False
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
     for folder in ("my", "butterfly"):
@@ -67,9 +59,11 @@ def test_the_commands_work(stack: StackThread, desk: Path) -> None:
         assert made >= {".png", ".svg", ".gcode", ".dxf", ".html", ".json"}, folder
 
 
-def test_the_python_snippet_works(stack: StackThread, desk: Path) -> None:
+def test_the_python_snippet_works(full_stack: StackThread, desk: Path) -> None:
     (snippet,) = blocks("python")
-    snippet = snippet.replace("127.0.0.1:50051", stack.info.gateway_target).replace("kerf_…", stack.info.api_key)
+    snippet = snippet.replace("127.0.0.1:50051", full_stack.info.gateway_target).replace(
+        "kerf_…", full_stack.info.api_key
+    )
     done = subprocess.run(
         [sys.executable, "-c", snippet], cwd=desk, capture_output=True, text=True, timeout=60, check=False
     )
