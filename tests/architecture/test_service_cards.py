@@ -1,4 +1,4 @@
-"""The settings tables of the service cards are today's."""
+"""The generated tables of the documents are today's: settings in the service cards, performance in the README."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import performance_table
 from settings_tables import main, rewritten
 
 HERE = Path(__file__).resolve().parents[2]
@@ -27,3 +28,22 @@ def test_a_stale_card_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "libs/plant/README.md" in capsys.readouterr().out
     assert main(tmp_path, check=False) == 0
     assert main(tmp_path, check=True) == 0
+
+
+def test_the_readme_shows_the_kept_results(capsys: pytest.CaptureFixture[str]) -> None:
+    assert performance_table.main(HERE, check=True) == 0, capsys.readouterr().out
+    assert "<!-- performance -->\n`overhead`" in (HERE / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_stale_performance_table_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = tmp_path / "bench" / "results"
+    results.mkdir(parents=True)
+    kept = (HERE / "bench" / "results" / "overhead.json").read_text(encoding="utf-8")
+    (results / "overhead.json").write_text(kept, encoding="utf-8")
+    (tmp_path / "README.md").write_text(
+        "<!-- performance -->\nfaster!\n<!-- end of performance -->\n", encoding="utf-8"
+    )
+    assert performance_table.main(tmp_path, check=True) == 1
+    assert "stale" in capsys.readouterr().out
+    assert performance_table.main(tmp_path, check=False) == 0
+    assert performance_table.main(tmp_path, check=True) == 0
