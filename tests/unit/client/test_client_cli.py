@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -81,6 +82,16 @@ def test_make_of_a_picture_keeps_it(tmp_path: Path, capsys: pytest.CaptureFixtur
     files = result["files"]
     assert isinstance(files, list)
     assert {Path(str(each["path"])).name for each in files} == RESULTS | {"shape.png"}
+
+
+@pytest.mark.usefixtures("gateway")
+def test_a_file_that_is_no_picture_is_not_even_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = b"hello, this is no picture"
+    (tmp_path / "hello.jpg").write_bytes(text)
+    assert main(["make", "hello.jpg"]) == 2
+    assert "hello.jpg is no PNG, JPEG, WebP, GIF or BMP picture; nothing was sent" in capsys.readouterr().err
+    assert main(["artifacts", "get", "artifacts/" + hashlib.sha256(text).hexdigest()]) == 2
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("gateway")

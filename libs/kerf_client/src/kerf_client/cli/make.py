@@ -214,6 +214,8 @@ async def _upload(client: AsyncKerf, order: Order) -> SourcePicture:
     if order.picture is None:
         raise UsageError("neither a prompt nor a picture was given")
     data = await read_local(order.picture, DEFAULT_MAX_UPLOAD_BYTES)
+    if not options.looks_like_picture(data):
+        raise UsageError(f"{order.picture} is no PNG, JPEG, WebP, GIF or BMP picture; nothing was sent")
     return SourcePicture(await client.upload(data), data)
 
 

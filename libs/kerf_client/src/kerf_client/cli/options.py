@@ -15,6 +15,7 @@ from kerf_client.recipes import FileFormat
 EnumType = TypeVar("EnumType", bound=Enum)
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 MAX_SEED = 2**32 - 1
+_PICTURE_BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM")
 
 
 def length_mm(text: str) -> float:
@@ -118,3 +119,8 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
     """`--material` and `--machine`."""
     parser.add_argument("--material", default="birch-3mm", metavar="NAME", help="(default: %(default)s)")
     parser.add_argument("--machine", default="grbl-diode-10w", metavar="NAME", help="(default: %(default)s)")
+
+
+def looks_like_picture(data: bytes) -> bool:
+    """True if the bytes begin as a picture does that kerf reads; whether it is whole, the gateway says."""
+    return data.startswith(_PICTURE_BEGINNINGS) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
