@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import io
+import random
 import struct
 import urllib.request
 import zlib
@@ -11,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 import grpc
 import pytest
 from google.protobuf.message import Message
+from minio import Minio
 
 from e2e_calls import Caller, noop_job, reason_of_call, violated_fields
 from kerf.artifacts.v1 import artifacts_pb2 as artifacts
@@ -18,6 +22,7 @@ from kerf.diffusion.v1.diffusion_pb2 import GenerateRequest
 from kerf.jobs.v1 import job_service_pb2 as api
 from kerf.jobs.v1.job_pb2 import Job, NoopTask, Stage, StageInput, StageOutputs
 from kerf.optimizer.v1.raster_pb2 import OptimizeRequest
+from stack_thread import StackThread
 
 NOWHERE = "artifacts/" + "0" * 64
 
@@ -199,8 +204,6 @@ async def test_artifacts_come_back_whole_from_any_offset_and_only_to_their_tenan
 
 
 async def test_presigned_urls_carry_bytes_without_kerf(caller: Caller) -> None:
-    import asyncio
-
     data = b"carried by HTTP alone" * 1000
     url = await caller.artifacts.CreateUploadUrl(artifacts.CreateUploadUrlRequest(), metadata=caller.metadata)
     put = urllib.request.Request(url.url, data=data, method="PUT")
@@ -216,3 +219,35 @@ async def test_presigned_urls_carry_bytes_without_kerf(caller: Caller) -> None:
     assert await asyncio.to_thread(lambda: urllib.request.urlopen(got.url, timeout=10).read()) == data
     with pytest.raises(grpc.aio.AioRpcError):
         await caller.artifacts.UploadArtifact(adopt(), metadata=caller.metadata)
+
+
+async def test_a_large_artifact_goes_in_parts_and_comes_back_whole(caller: Caller) -> None:
+    data = random.Random(5).randbytes(20 << 20)  # more than one part of 16 MiB
+    artifact = await caller.upload(data)
+    request = artifacts.DownloadArtifactRequest(name=artifact.name)
+    parts = [part.chunk async for part in caller.artifacts.DownloadArtifact(request, metadata=caller.metadata)]
+    assert max(len(part) for part in parts) <= 1 << 20
+    assert hashlib.sha256(b"".join(parts)).hexdigest() == artifact.sha256
+
+
+async def test_stored_bytes_that_changed_are_data_loss_never_other_bytes(
+    caller: Caller, noop_stack: StackThread
+) -> None:
+    artifact = await caller.upload(b"as it was")
+    info = noop_stack.info
+    s3 = Minio(
+        info.s3_endpoint.removeprefix("http://"),
+        access_key=info.s3_access_key,
+        secret_key=info.s3_secret_key,
+        secure=False,
+        region="us-east-1",
+    )
+    key = f"artifacts/local/{artifact.sha256}"
+    await asyncio.to_thread(s3.put_object, info.s3_bucket, key, io.BytesIO(b"tampered!"), 9)
+    request = artifacts.DownloadArtifactRequest(name=artifact.name)
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        _ = [part async for part in caller.artifacts.DownloadArtifact(request, metadata=caller.metadata)]
+    assert refusal.value.code() is grpc.StatusCode.DATA_LOSS
+    assert reason_of_call(refusal.value) == "ARTIFACT_CORRUPT"
+    assert (await caller.upload(b"as it was")).sha256 == artifact.sha256
+    _ = [part async for part in caller.artifacts.DownloadArtifact(request, metadata=caller.metadata)]
