@@ -88,10 +88,6 @@ class SlotBoard:
         """Free slots of all live workers of a kind."""
         return sum(slots.free for slots in self._live(kind))
 
-    def capacity(self, kind: str) -> int:
-        """All slots of all live workers of a kind; 0 = no worker is heard of."""
-        return sum(slots.capacity for slots in self._live(kind))
-
     def _live(self, kind: str) -> list[Slots]:
         horizon = time.monotonic() - SLOTS_EXPIRE_SECONDS
         return [slots for slots, heard_at in self._heard[kind].values() if heard_at > horizon]

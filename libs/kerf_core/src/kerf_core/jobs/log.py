@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kerf.jobs.v1.event_pb2 import JobEvent
 from kerf_core.bus import Bus, Conflict, OutcomeUnknown, Stored, nats_away
 from kerf_core.errors import Unavailable
-from kerf_core.jobs.fold import IllegalEntry, Rule, fold
+from kerf_core.jobs.fold import fold
 from kerf_core.jobs.names import JobRef, new_writer_id
 from kerf_core.metrics import APPEND_CONFLICTS
 from kerf_core.streams import EVENTS
@@ -133,8 +133,3 @@ class JobLog:
     def _move(self, entry: JobEvent, at: int) -> None:
         if at >= self._tail_at:
             self.tail, self._tail_at = entry, at
-
-
-def is_over(error: IllegalEntry) -> bool:
-    """True if the refusal means that this writer has no business with the job any more."""
-    return error.rule in (Rule.ENDED, Rule.FENCED)
