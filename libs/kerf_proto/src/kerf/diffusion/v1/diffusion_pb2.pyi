@@ -61,14 +61,14 @@ Global___Scheduler: _TypeAlias = Scheduler  # noqa: Y015
 
 @_typing.final
 class LoraWeight(_message.Message):
-    """An installed LoRA and how much of it."""
+    """A LoRA and how much of it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name under which the worker knows it."""
+    """Name under which the worker knows it, or `artifacts/<sha256>` of the same tenant: one that was just trained."""
     weight: _builtins.float
     """1 = as trained; negative values push away from the style."""
     def __init__(

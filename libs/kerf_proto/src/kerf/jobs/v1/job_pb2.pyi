@@ -11,10 +11,12 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from kerf.artifacts.v1 import artifacts_pb2 as _artifacts_pb2
+from kerf.captioner.v1 import captioner_pb2 as _captioner_pb2
 from kerf.diffusion.v1 import diffusion_pb2 as _diffusion_pb2
 from kerf.optimizer.v1 import plan_pb2 as _plan_pb2
 from kerf.optimizer.v1 import raster_pb2 as _raster_pb2
 from kerf.optimizer.v1 import vector_pb2 as _vector_pb2
+from kerf.trainer.v1 import trainer_pb2 as _trainer_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -200,6 +202,8 @@ class Stage(_message.Message):
     OPTIMIZE_FIELD_NUMBER: _builtins.int
     VECTORIZE_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
+    CAPTION_FIELD_NUMBER: _builtins.int
+    TRAIN_FIELD_NUMBER: _builtins.int
     NOOP_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
@@ -237,6 +241,14 @@ class Stage(_message.Message):
         """Pictures and paths to machine files."""
 
     @_builtins.property
+    def caption(self) -> _captioner_pb2.CaptionRequest:
+        """Pictures to captions: one text per picture."""
+
+    @_builtins.property
+    def train(self) -> _trainer_pb2.TrainRequest:
+        """Pictures with captions to a LoRA. Takes no inputs: the dataset names its artifacts."""
+
+    @_builtins.property
     def noop(self) -> Global___NoopTask:
         """Nothing at all: proves the path and measures it. Takes no inputs and makes no outputs."""
 
@@ -269,6 +281,8 @@ class Stage(_message.Message):
         optimize: _raster_pb2.OptimizeRequest | None = ...,
         vectorize: _vector_pb2.VectorizeRequest | None = ...,
         plan: _plan_pb2.PlanRequest | None = ...,
+        caption: _captioner_pb2.CaptionRequest | None = ...,
+        train: _trainer_pb2.TrainRequest | None = ...,
         noop: Global___NoopTask | None = ...,
         state: Global___JobState.ValueType = ...,
         attempts: _builtins.int = ...,
@@ -278,11 +292,11 @@ class Stage(_message.Message):
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         receipt: Global___StageReceipt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["generate", b"generate", "noop", b"noop", "optimize", b"optimize", "plan", b"plan", "receipt", b"receipt", "task", b"task", "timing", b"timing", "vectorize", b"vectorize"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caption", b"caption", "generate", b"generate", "noop", b"noop", "optimize", b"optimize", "plan", b"plan", "receipt", b"receipt", "task", b"task", "timing", b"timing", "train", b"train", "vectorize", b"vectorize"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "generate", b"generate", "id", b"id", "inputs", b"inputs", "item_failures", b"item_failures", "noop", b"noop", "optimize", b"optimize", "outputs", b"outputs", "plan", b"plan", "receipt", b"receipt", "state", b"state", "task", b"task", "timing", b"timing", "vectorize", b"vectorize", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "caption", b"caption", "generate", b"generate", "id", b"id", "inputs", b"inputs", "item_failures", b"item_failures", "noop", b"noop", "optimize", b"optimize", "outputs", b"outputs", "plan", b"plan", "receipt", b"receipt", "state", b"state", "task", b"task", "timing", b"timing", "train", b"train", "vectorize", b"vectorize", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_task: _TypeAlias = _typing.Literal["generate", "optimize", "vectorize", "plan", "noop"]  # noqa: Y015
+    _WhichOneofReturnType_task: _TypeAlias = _typing.Literal["generate", "optimize", "vectorize", "plan", "caption", "train", "noop"]  # noqa: Y015
     _WhichOneofArgType_task: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_task) -> _WhichOneofReturnType_task | None: ...
 

@@ -93,19 +93,23 @@ class Slots(_message.Message):
 
     CAPACITY_FIELD_NUMBER: _builtins.int
     FREE_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
     capacity: _builtins.int
     """Stages that the worker can run at once."""
     free: _builtins.int
     """Of these, free now."""
+    node: _builtins.str
+    """Node that the worker runs on, as the node's monitor calls it."""
     def __init__(
         self,
         *,
         capacity: _builtins.int = ...,
         free: _builtins.int = ...,
+        node: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "free", b"free"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "free", b"free", "node", b"node"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
