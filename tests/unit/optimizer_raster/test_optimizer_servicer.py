@@ -15,13 +15,12 @@ from kerf.optimizer.v1 import vector_pb2 as vector
 from kerf_core.errors import WorkCancelled
 from kerf_media import sniff_media_type
 from kerf_optimizer.domain.workbench import Workbench
+from memory_stage import TENANT, MemoryStore
 from optimizer_doors import (
     NO_PICTURE,
     PICTURE,
     SETTINGS,
     SIZE,
-    TENANT,
-    MemoryStore,
     serving,
 )
 

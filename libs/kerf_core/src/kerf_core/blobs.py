@@ -13,7 +13,7 @@ import io
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -145,8 +145,7 @@ class BlobStore:
     async def delete(self, tenant: TenantId, sha256: str) -> None:
         """Remove an artifact. Raises NotFound, Unavailable."""
         await self.stat(tenant, sha256)
-        key = artifact_key(tenant, sha256)
-        await self._run("delete", lambda: self._client.remove_object(self._bucket, key))
+        await self.remove_object(artifact_key(tenant, sha256))
 
     async def take_upload(self, tenant: TenantId, upload: str, *, max_bytes: int) -> bytes:
         """The bytes that were put at an upload URL. Raises NotFound, ResourceExhausted (too large), Unavailable."""
@@ -160,7 +159,31 @@ class BlobStore:
 
     async def delete_upload(self, tenant: TenantId, upload: str) -> None:
         """Forget what was put at an upload URL."""
-        key = upload_key(tenant, upload)
+        await self.remove_object(upload_key(tenant, upload))
+
+    async def put_object(self, key: str, data: bytes) -> None:
+        """Store bytes that are no artifact under a key of their own. Raises ResourceExhausted, Unavailable."""
+
+        def work() -> None:
+            self._client.put_object(self._bucket, key, io.BytesIO(data), len(data), part_size=_PART_BYTES)
+
+        await self._run("put", work, size=len(data))
+
+    async def get_object(self, key: str) -> bytes:
+        """The bytes under a key; whoever reads them checks them. Raises NotFound, Unavailable."""
+        return await self._run("get", lambda: self._read(key))
+
+    async def list_objects(self, prefix: str) -> Sequence[str]:
+        """All keys that begin so. Raises Unavailable."""
+
+        def work() -> Sequence[str]:
+            listing = self._client.list_objects(self._bucket, prefix=prefix, recursive=True)
+            return [str(item.object_name) for item in listing]
+
+        return await self._run("list", work)
+
+    async def remove_object(self, key: str) -> None:
+        """Remove what is under a key, if anything is. Raises Unavailable."""
         await self._run("delete", lambda: self._client.remove_object(self._bucket, key))
 
     def download_url(self, tenant: TenantId, sha256: str, expires: timedelta) -> str:

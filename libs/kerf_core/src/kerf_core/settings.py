@@ -46,6 +46,9 @@ class ServiceSettings(BaseSettings):
     worker_id: str = Field(
         "", max_length=64, pattern="^[a-z0-9-]*$", description="Name of this process; empty = drawn."
     )
+    node: str = Field(
+        "", max_length=253, pattern="^[A-Za-z0-9.-]*$", description="Node that it runs on; empty = the host's name."
+    )
 
     nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, separated by commas.")
     nats_user: str = Field("", description="NATS user; empty = none.")
@@ -84,6 +87,7 @@ class ServiceSettings(BaseSettings):
     )
     progress_per_second: float = Field(5.0, gt=0, le=50, description="Progress entries a second at the start of a job.")
     progress_max_entries: int = Field(500, ge=1, le=5000, description="Progress entries in one job's log at most.")
+    log_max_entries: int = Field(200, ge=0, le=5000, description="Lines for people in one attempt's log at most.")
     progress_budget_per_second: float = Field(200.0, gt=0, description="Progress entries a second of this process.")
 
     drain_notice: Duration = Field(timedelta(seconds=1), description="Listening on after health said NOT_SERVING.")

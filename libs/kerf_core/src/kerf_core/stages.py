@@ -7,7 +7,7 @@ work: it reads its inputs, computes in a worker thread, stores its outputs and r
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NewType, ParamSpec, Protocol, TypeVar
 
@@ -94,8 +94,35 @@ class StageContext(Protocol):
         """Run blocking work in a worker thread, off the event loop. The thread must look at `cancel` by itself."""
         ...
 
-    def progress(self, step: int, total: int, *, eta_seconds: float = -1.0, message: str = "") -> None:
+    def progress(
+        self,
+        step: int,
+        total: int,
+        *,
+        eta_seconds: float = -1.0,
+        message: str = "",
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
         """Report how far the stage is, and that it advances. Thread-safe, cheap, may be called at any rate."""
+        ...
+
+    def log(self, message: str, level: str = "info") -> None:
+        """Write a line for people into the job's log (`info`, `warning` or `error`). Thread-safe, bounded."""
+        ...
+
+    async def save_checkpoint(self, step: int, data: bytes) -> None:
+        """Save what a later attempt continues from; `step` need not be done again. Allowed when cancelled too.
+
+        Raises WorkCancelled if another attempt took over, ResourceExhausted, Unavailable.
+        """
+        ...
+
+    async def latest_checkpoint(self) -> tuple[int, bytes] | None:
+        """The newest checkpoint of this stage whose bytes are whole: (step, bytes). Raises Unavailable."""
+        ...
+
+    async def save_on_cancel(self, data: bytes, media_type: str, *, labels: dict[str, str] | None = None) -> Artifact:
+        """Store what there is, although the stage is cancelled; the job's last entry names it."""
         ...
 
     def preview(self, image: int, step: int, png: bytes) -> None:

@@ -31,6 +31,7 @@ def job_of(ref: JobRef, entries: list[JobEvent]) -> Job:
                 job.error.CopyFrom(entry.failed.error)
             if current == entry.head.stage:
                 job.stages[current].state = entry.head.state
+                job.stages[current].outputs.extend(entry.cancelled.saved)
     return job
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 
-from kerf.diffusion.v1.diffusion_pb2 import GenerateRequest
+from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf.jobs.v1.job_pb2 import Job, Stage
 from kerf_core.blobs import BlobStore
 from kerf_core.catalog import CatalogReader
@@ -19,9 +19,14 @@ KIND_OF_TASK = {
     "optimize": "optimizer",
     "vectorize": "optimizer",
     "plan": "optimizer",
+    "caption": "captioner",
+    "train": "trainer",
     "noop": "noop",
 }
-_NO_INPUTS = frozenset({"generate", "noop"})
+_ARTIFACT = "artifacts/"
+_NO_INPUTS = frozenset({"generate", "train", "noop"})
+_PICTURE_FIELD = {"optimize": "source", "vectorize": "source", "caption": "picture"}
+"""Tasks that work on one picture, and the field that a direct call gives it in."""
 
 
 def kinds_of(job: Job) -> list[str]:
@@ -49,6 +54,8 @@ def make_choices(job: Job) -> Job:
     for stage in chosen.stages:
         if stage.HasField("generate") and not stage.generate.HasField("seed"):
             stage.generate.seed = secrets.randbelow(1 << 32)
+        if stage.HasField("train") and not stage.train.parameters.HasField("seed"):
+            stage.train.parameters.seed = secrets.randbelow(1 << 31)
     return chosen
 
 
@@ -88,8 +95,9 @@ def _stage_violations(stage: Stage, where: str, earlier: list[str]) -> Iterator[
         yield Violation(f"{where}.inputs", f"{task} takes no inputs")
     if task not in _NO_INPUTS and not stage.inputs:
         yield Violation(f"{where}.inputs", f"{task} needs at least one input")
-    if task in ("optimize", "vectorize") and getattr(stage, task).HasField("source"):
-        yield Violation(f"{where}.{task}.source", "must be unset in a job: the stage's inputs are the source")
+    field = _PICTURE_FIELD.get(task)
+    if field is not None and getattr(stage, task).HasField(field):
+        yield Violation(f"{where}.{task}.{field}", "must be unset in a job: the stage's inputs are the pictures")
     if task == "plan":
         yield from _plan_violations(stage, where)
 
@@ -113,28 +121,46 @@ async def check_names(job: Job, tenant: TenantId, catalog: CatalogReader, blobs:
     for index, stage in enumerate(job.stages):
         where = f"job.stages[{index}]"
         task = str(stage.WhichOneof("task"))
-        if task == "generate":
-            await _check_models(stage.generate, catalog)
-        elif task == "plan":
-            await catalog.check("optimizer", "material", stage.plan.material, "MATERIAL_UNKNOWN")
-            await catalog.check("optimizer", "machine", stage.plan.machine, "MACHINE_UNKNOWN")
+        await _check_catalog(stage, catalog)
+        for field, name in _artifacts_named(stage):
+            await _check_artifact(name, tenant, blobs, f"{where}.{field}")
         for number, source in enumerate(stage.inputs):
             if source.HasField("artifact"):
-                await _check_artifact(source.artifact, tenant, blobs, task, f"{where}.inputs[{number}].artifact")
+                field = f"{where}.inputs[{number}].artifact"
+                artifact = await _check_artifact(source.artifact, tenant, blobs, field)
+                if task in _PICTURE_FIELD and not artifact.media_type.startswith("image/"):
+                    text = f"is {artifact.media_type or 'of unknown type'}, not a picture that can be decoded"
+                    raise InvalidArgument.of_field(field, text, reason="NOT_A_PICTURE")
 
 
-async def _check_models(request: GenerateRequest, catalog: CatalogReader) -> None:
-    await catalog.check("diffusion", "model", request.model, "MODEL_NOT_INSTALLED")
-    for lora in request.loras:
-        await catalog.check("diffusion", "lora", lora.name, "LORA_NOT_INSTALLED")
+async def _check_catalog(stage: Stage, catalog: CatalogReader) -> None:
+    if stage.HasField("generate"):
+        await catalog.check("diffusion", "model", stage.generate.model, "MODEL_NOT_INSTALLED")
+        for lora in stage.generate.loras:
+            if not lora.name.startswith(_ARTIFACT):
+                await catalog.check("diffusion", "lora", lora.name, "LORA_NOT_INSTALLED")
+    elif stage.HasField("plan"):
+        await catalog.check("optimizer", "material", stage.plan.material, "MATERIAL_UNKNOWN")
+        await catalog.check("optimizer", "machine", stage.plan.machine, "MACHINE_UNKNOWN")
+    elif stage.HasField("caption"):
+        await catalog.check("captioner", "model", stage.caption.options.model, "MODEL_NOT_INSTALLED")
+    elif stage.HasField("train"):
+        await catalog.check("trainer", "model", stage.train.base_model, "MODEL_NOT_INSTALLED")
+        await catalog.check("trainer", "preset", stage.train.preset, "PRESET_UNKNOWN")
 
 
-async def _check_artifact(name: str, tenant: TenantId, blobs: BlobStore, task: str, field: str) -> None:
+def _artifacts_named(stage: Stage) -> Iterator[tuple[str, str]]:
+    """(field, name) of the artifacts that a task names itself. A dataset's single files are the trainer's to check."""
+    for number, lora in enumerate(stage.generate.loras):
+        if lora.name.startswith(_ARTIFACT):
+            yield f"generate.loras[{number}].name", lora.name
+    if stage.train.dataset.HasField("manifest"):
+        yield "train.dataset.manifest", stage.train.dataset.manifest
+
+
+async def _check_artifact(name: str, tenant: TenantId, blobs: BlobStore, field: str) -> Artifact:
     try:
-        artifact = await blobs.stat(tenant, name.removeprefix("artifacts/"))
+        return await blobs.stat(tenant, name.removeprefix(_ARTIFACT))
     except NotFound as error:
         text = f"{name} does not exist: upload it first"
         raise NotFound("ARTIFACT_NOT_FOUND", f"{field}: {text}", violations=(Violation(field, text),)) from error
-    if task in ("optimize", "vectorize") and not artifact.media_type.startswith("image/"):
-        text = f"is {artifact.media_type or 'of unknown type'}, not a picture that can be decoded"
-        raise InvalidArgument.of_field(field, text, reason="NOT_A_PICTURE")

@@ -262,10 +262,13 @@ async def _commit(
         STAGE_DEVICE_SECONDS.labels(attempt.work.kind).observe(result.device_seconds)
     if last:
         await _end(attempt, JobEvent(succeeded=Succeeded(last_stage=completed)), fence=fence)
-        return
-    await attempt.log.append(JobEvent(stage_completed=completed), fence=fence)
-    await _dispatch_current(attempt)
-    await _ack(attempt.message)
+    else:
+        await attempt.log.append(JobEvent(stage_completed=completed), fence=fence)
+        await _dispatch_current(attempt)
+        await _ack(attempt.message)
+    if attempt.running is not None and attempt.running.checkpointed:
+        with suppress(KerfError):  # what is left behind is only storage
+            await attempt.running.checkpoints.clear()
 
 
 async def _fail(attempt: Attempt, error: KerfError, start: JobEvent) -> str:
@@ -275,7 +278,8 @@ async def _fail(attempt: Attempt, error: KerfError, start: JobEvent) -> str:
     fence = start.sequence
     if isinstance(error, WorkCancelled):
         if not attempt.handed_back:
-            await _end(attempt, JobEvent(cancelled=Cancelled(reason=error.message)), fence=fence)
+            saved = attempt.running.saved if attempt.running else []
+            await _end(attempt, JobEvent(cancelled=Cancelled(reason=error.message, saved=saved)), fence=fence)
             return "cancelled"
         lost = AttemptLost(reason=_HANDED_BACK, message=error.message, handed_back=True)
         await attempt.log.append(JobEvent(attempt_lost=lost), fence=fence)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 from kerf.artifacts.v1.artifacts_pb2 import Artifact
-from kerf.jobs.v1.event_pb2 import JobEvent, Preview, Progress
+from kerf.jobs.v1.event_pb2 import Checkpointed, JobEvent, Log, Preview, Progress
 from kerf.jobs.v1.job_pb2 import Stage
 from kerf_core.blobs import BlobStore
 from kerf_core.bus import Bus
 from kerf_core.compute import ComputePool
-from kerf_core.errors import KerfError
+from kerf_core.errors import KerfError, WorkCancelled
+from kerf_core.jobs.checkpoints import CheckpointStore
 from kerf_core.jobs.fold import IllegalEntry
 from kerf_core.jobs.log import JobLog
 from kerf_core.settings import ServiceSettings
@@ -26,6 +28,7 @@ R = TypeVar("R")
 _ENTRIES_PER_DOUBLING = 50
 _LIVE_SECONDS = 0.1
 _MAX_PREVIEW_BYTES = 64 << 10
+_MAX_LINE_CHARS = 2000
 
 
 class ProgressBudget:
@@ -81,7 +84,12 @@ class RunningStage:
         self._settings = settings
         self._budget = budget
         self._loop = asyncio.get_running_loop()
+        self.checkpoints = CheckpointStore(blobs, log.ref, stage.id)
+        self.checkpointed = False
+        self.saved: list[Artifact] = []
         self._newest: Progress | None = None
+        self._lines: deque[Log] = deque()
+        self._lines_left = settings.log_max_entries
         self._news = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._closed = False
@@ -114,7 +122,40 @@ class RunningStage:
         self.advanced_at = time.monotonic()
         return await self._pool.run(work, *args, **kwargs)
 
-    def progress(self, step: int, total: int, *, eta_seconds: float = -1.0, message: str = "") -> None:
+    async def save_checkpoint(self, step: int, data: bytes) -> None:
+        """See StageContext."""
+        self.advanced_at = time.monotonic()
+        key = await self.checkpoints.save(step, data, fence=self._fence)
+        self.checkpointed = True
+        entry = Checkpointed(stage=self.stage.id, step=step, location=key)
+        try:
+            await self._log.append(JobEvent(checkpointed=entry), fence=self._fence)
+        except IllegalEntry as refusal:
+            self.cancel.cancel(str(refusal))
+            raise WorkCancelled("CANCELLED", str(refusal)) from refusal
+
+    async def latest_checkpoint(self) -> tuple[int, bytes] | None:
+        """See StageContext."""
+        found = await self.checkpoints.latest()
+        self.checkpointed = self.checkpointed or found is not None
+        return found
+
+    async def save_on_cancel(self, data: bytes, media_type: str, *, labels: dict[str, str] | None = None) -> Artifact:
+        """See StageContext."""
+        artifact = await self._blobs.put(self.tenant, data, media_type, original=True)
+        artifact.labels.update(labels or {})
+        self.saved.append(artifact)
+        return artifact
+
+    def progress(
+        self,
+        step: int,
+        total: int,
+        *,
+        eta_seconds: float = -1.0,
+        message: str = "",
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
         """See StageContext."""
         self.advanced_at = time.monotonic()
         newest = Progress(
@@ -124,8 +165,13 @@ class RunningStage:
             fraction=min(1.0, step / total) if total else 0.0,
             eta_seconds=eta_seconds,
             message=message,
+            metrics=metrics or {},
         )
         self._loop.call_soon_threadsafe(self._noted, newest)
+
+    def log(self, message: str, level: str = "info") -> None:
+        """See StageContext."""
+        self._loop.call_soon_threadsafe(self._line, Log(level=level, message=message[:_MAX_LINE_CHARS]))
 
     def preview(self, image: int, step: int, png: bytes) -> None:
         """See StageContext."""
@@ -137,28 +183,47 @@ class RunningStage:
 
     def _noted(self, newest: Progress) -> None:
         self._newest = newest
+        self._wake_writer()
+
+    def _line(self, line: Log) -> None:
+        if self._lines_left > 0:
+            self._lines_left -= 1
+            self._lines.append(line)
+            self._wake_writer()
+
+    def _wake_writer(self) -> None:
         self._news.set()
         if self._writer is None and not self._closed:
-            self._writer = self._loop.create_task(self._write_progress())
+            self._writer = self._loop.create_task(self._write_news())
 
     async def close(self) -> None:
-        """Write no more progress."""
+        """Write the last lines and no more progress."""
         self._closed = True
         if self._writer is not None:
             await end_tasks(self._writer)
+        await self._write_lines()
 
     def _send_live(self, event: JobEvent) -> None:
         event.time.GetCurrentTime()
         task = self._loop.create_task(self._bus.publish(self._log.ref.live, event.SerializeToString()))
         task.add_done_callback(lambda done: done.exception())
 
-    async def _write_progress(self) -> None:
-        """Carry progress into the log at a bounded rate, and all of it to the live subject. Runs until cancelled."""
+    async def _write_lines(self) -> None:
+        while self._lines:
+            with suppress(KerfError, IllegalEntry):
+                await self._log.append(JobEvent(log=self._lines.popleft()), fence=self._fence)
+
+    async def _write_news(self) -> None:
+        """Carry lines and progress into the log at a bounded rate, and all progress to the live subject.
+
+        Runs until cancelled.
+        """
         next_entry = time.monotonic()
         while True:
             await self._news.wait()
             self._news.clear()
-            newest = self._newest
+            await self._write_lines()
+            newest, self._newest = self._newest, None
             if newest is None or self.cancel.cancelled:
                 continue
             if time.monotonic() >= next_entry and self._may_write():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from contextlib import suppress
 
 from nats.aio.msg import Msg
@@ -148,7 +149,11 @@ class StageRunner:
         while True:
             self._slots_changed.clear()
             stopping = self._stopping.is_set()
-            slots = Slots(capacity=0 if stopping else self._pool.capacity, free=0 if stopping else self._pool.free)
+            slots = Slots(
+                capacity=0 if stopping else self._pool.capacity,
+                free=0 if stopping else self._pool.free,
+                node=self._settings.node or socket.gethostname(),
+            )
             SLOTS_FREE.labels(kind).set(slots.free)
             await self._bus.publish(subject, slots.SerializeToString())
             await asyncio.sleep(_ANNOUNCE_LEAST_SECONDS)

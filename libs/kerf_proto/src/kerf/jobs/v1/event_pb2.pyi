@@ -631,16 +631,22 @@ class Cancelled(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REASON_FIELD_NUMBER: _builtins.int
+    SAVED_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Why, for people."""
+    @_builtins.property
+    def saved(self) -> _containers.RepeatedCompositeFieldContainer[_artifacts_pb2.Artifact]:
+        """What the running stage saved before it stopped: of no finished work, but whole."""
+
     def __init__(
         self,
         *,
         reason: _builtins.str = ...,
+        saved: _abc.Iterable[_artifacts_pb2.Artifact] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "saved", b"saved"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
