@@ -11,7 +11,7 @@ import pytest
 from kerf_diffusion.domain.engine import Picture
 from kerf_diffusion.domain.studio import Studio
 from kerf_diffusion.settings import DiffusionSettings
-from kerf_diffusion.wiring import build_studio, choose_compute_for
+from kerf_diffusion.wiring import build_studio, choose_compute_for, open_loras
 from kerf_sd.architecture import Architecture
 from kerf_sd.tiny import build_tiny_model
 
@@ -83,4 +83,4 @@ def settings(tiny_folders: dict[str, Path], tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 def studio(settings: DiffusionSettings) -> Studio:
-    return build_studio(settings, choose_compute_for(settings))
+    return build_studio(settings, choose_compute_for(settings), open_loras(settings))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import ParamSpec, TypeVar
+from typing import cast
 
 import grpc
 import pytest
@@ -16,24 +14,25 @@ from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf.diffusion.v1 import diffusion_pb2 as pb
 from kerf.diffusion.v1 import diffusion_pb2_grpc
 from kerf.jobs.v1.job_pb2 import NoopTask, Stage
+from kerf_core.blobs import BlobStore
 from kerf_core.compute import ComputePool
 from kerf_core.errors import FailedPrecondition, InvalidArgument, WorkCancelled
-from kerf_core.stages import CancelToken, JobId, TenantId
+from kerf_core.stages import JobId
+from kerf_diffusion.adapters.lora_artifacts import LoraArtifacts
 from kerf_diffusion.domain.studio import Studio
 from kerf_diffusion.handler import DiffusionHandler
 from kerf_diffusion.servicer import DiffusionServicer
-
-P = ParamSpec("P")
-R = TypeVar("R")
-THIS_JOB = JobId("job-1")
-TENANT = TenantId("tenant-1")
+from kerf_sd.lora_files import LoraFolder
+from memory_stage import MemoryStage, MemoryStore
 
 
 @asynccontextmanager
 async def serving(studio: Studio) -> AsyncIterator[tuple[diffusion_pb2_grpc.DiffusionServiceAsyncStub, ComputePool]]:
     pool = ComputePool(1)
     server = grpc.aio.server()
-    diffusion_pb2_grpc.add_DiffusionServiceServicer_to_server(DiffusionServicer(studio, pool), server)
+    diffusion_pb2_grpc.add_DiffusionServiceServicer_to_server(
+        DiffusionServicer(studio, pool, loras_of(MemoryStore())), server
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -107,7 +106,7 @@ async def test_leaving_the_stream_frees_the_slot_within_a_step(studio: Studio) -
 
 
 async def test_errors_reach_the_caller_before_and_during_work(studio: Studio) -> None:
-    servicer = DiffusionServicer(studio, ComputePool(1))
+    servicer = DiffusionServicer(studio, ComputePool(1), loras_of(MemoryStore()))
     for request, error in (
         (pb.GenerateRequest(prompt="a fox", model="wombat"), FailedPrecondition),
         (pb.GenerateRequest(prompt="a fox", width_px=100), InvalidArgument),
@@ -128,54 +127,12 @@ async def test_models_are_listed(studio: Studio) -> None:
     assert all(model.native_size_px == 64 for model in models)
 
 
-@dataclass
-class MemoryContext:
-    """A stage's context that keeps all in memory."""
+def loras_of(store: MemoryStore) -> LoraArtifacts:
+    return LoraArtifacts(LoraFolder(None), cast(BlobStore, store))
 
-    stage: Stage
-    job: JobId = THIS_JOB
-    tenant: TenantId = TENANT
-    attempt: int = 1
-    inputs: list[list[Artifact]] = field(default_factory=list)
-    cancel: CancelToken = field(default_factory=CancelToken)
-    stored: list[bytes] = field(default_factory=list)
-    steps: list[tuple[int, int]] = field(default_factory=list)
-    previews: list[bytes] = field(default_factory=list)
 
-    async def read(self, artifact: Artifact) -> bytes:
-        raise AssertionError("generate reads nothing")
-
-    async def store(
-        self,
-        data: bytes,
-        media_type: str,
-        *,
-        size_px: tuple[int, int] = (0, 0),
-        size_mm: tuple[float, float] = (0.0, 0.0),
-        labels: dict[str, str] | None = None,
-        rebuildable: bool = False,
-    ) -> Artifact:
-        self.stored.append(data)
-        sha256 = hashlib.sha256(data).hexdigest()
-        return Artifact(
-            sha256=sha256,
-            media_type=media_type,
-            width_px=size_px[0],
-            height_px=size_px[1],
-            labels=labels,
-            rebuildable=rebuildable,
-        )
-
-    async def compute(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        return await asyncio.to_thread(work, *args, **kwargs)
-
-    def progress(self, step: int, total: int, *, eta_seconds: float = -1.0, message: str = "") -> None:
-        self.steps.append((step, total))
-        if step == 5:
-            self.cancel.cancel("the test says so") if self.job == "cancel-me" else None
-
-    def preview(self, image: int, step: int, png: bytes) -> None:
-        self.previews.append(png)
+def kept(context: MemoryStage) -> list[bytes]:
+    return [data for data, _ in context.store_.kept.values()]
 
 
 def stage(**task: object) -> Stage:
@@ -184,8 +141,8 @@ def stage(**task: object) -> Stage:
 
 
 async def test_a_stage_stores_one_artifact_per_picture(studio: Studio) -> None:
-    context = MemoryContext(stage(seed=7, images=2, preview_every_steps=2))
-    result = await DiffusionHandler(studio).run(context)
+    context = MemoryStage(stage(seed=7, images=2, preview_every_steps=2))
+    result = await DiffusionHandler(studio, loras_of(MemoryStore())).run(context)
     assert [dict(output.labels) for output in result.outputs] == [
         {"role": "picture", "seed": "7", "item": "0"},
         {"role": "picture", "seed": "8", "item": "1"},
@@ -202,33 +159,34 @@ async def test_a_stage_stores_one_artifact_per_picture(studio: Studio) -> None:
 
 
 async def test_every_attempt_of_a_stage_draws_the_same(studio: Studio) -> None:
-    first, second, other = MemoryContext(stage()), MemoryContext(stage(), attempt=2), MemoryContext(stage())
+    first, second, other = MemoryStage(stage()), MemoryStage(stage(), attempt=2), MemoryStage(stage())
     other.job = JobId("job-2")
     for context in (first, second, other):
-        await DiffusionHandler(studio).run(context)
-    assert first.stored == second.stored
-    assert first.stored != other.stored
+        await DiffusionHandler(studio, loras_of(MemoryStore())).run(context)
+    assert kept(first) == kept(second)
+    assert kept(first) != kept(other)
 
 
 async def test_both_doors_give_the_same_bytes(studio: Studio) -> None:
-    context = MemoryContext(stage(seed=7))
-    await DiffusionHandler(studio).run(context)
+    context = MemoryStage(stage(seed=7))
+    await DiffusionHandler(studio, loras_of(MemoryStore())).run(context)
     async with serving(studio) as (stub, _):
         request = pb.GenerateRequest(prompt="a fox", steps=4, seed=7)
         data = [message.image.data async for message in stub.Generate(request) if message.HasField("image")]
-    assert b"".join(data) == context.stored[0]
+    assert b"".join(data) == kept(context)[0]
 
 
 async def test_a_cancelled_stage_stores_nothing(studio: Studio) -> None:
-    context = MemoryContext(stage(images=3), job=JobId("cancel-me"))
+    context = MemoryStage(stage(images=3))
+    context.at_step = lambda step: context.cancel.cancel("the test says so") if step == 5 else None
     with pytest.raises(WorkCancelled):
-        await DiffusionHandler(studio).run(context)
-    assert context.stored == []
+        await DiffusionHandler(studio, loras_of(MemoryStore())).run(context)
+    assert context.store_.kept == {}
     assert context.steps[-1] == (5, 12)
 
 
 async def test_foreign_tasks_and_inputs_are_refused(studio: Studio) -> None:
     with pytest.raises(InvalidArgument):
-        await DiffusionHandler(studio).run(MemoryContext(Stage(id="draw", noop=NoopTask())))
+        await DiffusionHandler(studio, loras_of(MemoryStore())).run(MemoryStage(Stage(id="draw", noop=NoopTask())))
     with pytest.raises(InvalidArgument):
-        await DiffusionHandler(studio).run(MemoryContext(stage(), inputs=[[Artifact()]]))
+        await DiffusionHandler(studio, loras_of(MemoryStore())).run(MemoryStage(stage(), [[Artifact()]]))

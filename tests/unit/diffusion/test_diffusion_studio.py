@@ -22,7 +22,7 @@ from kerf_diffusion.adapters import previews
 from kerf_diffusion.domain.requests import LoraWeight, PictureRequest, Scheduler
 from kerf_diffusion.domain.studio import Drawing, Studio
 from kerf_diffusion.settings import DiffusionSettings
-from kerf_diffusion.wiring import build_studio, choose_compute_for
+from kerf_diffusion.wiring import build_studio, choose_compute_for, open_loras
 
 if TYPE_CHECKING:
     from unit.diffusion.conftest import Diary
@@ -52,7 +52,7 @@ def test_pictures_of_one_request_are_those_of_single_ones(studio: Studio, new_di
 def test_the_same_bytes_in_a_new_studio(studio: Studio, settings: DiffusionSettings, new_diary: type[Diary]) -> None:
     first, second = new_diary(), new_diary()
     drawing = studio.draw(FOX, first, go_on)
-    again = build_studio(settings, choose_compute_for(settings)).draw(FOX, second, go_on)
+    again = build_studio(settings, choose_compute_for(settings), open_loras(settings)).draw(FOX, second, go_on)
     assert first.pngs == second.pngs
     assert drawing.model.sha256 == again.model.sha256
     assert drawing.numeric_class == again.numeric_class
@@ -204,7 +204,7 @@ def test_what_the_model_cannot_read_is_told(
     folder = Path(shutil.copytree(tiny_folders["tiny"], tmp_path / "closed"))
     (folder / "vocabulary.json").write_text(json.dumps({"words": ["a", "fox", "with"]}))
     own = settings.model_validate({**settings.model_dump(), "models": {"closed": str(folder)}, "default_model": ""})
-    studio = build_studio(own, choose_compute_for(own))
+    studio = build_studio(own, choose_compute_for(own), open_loras(own))
     request = replace(FOX, prompt="a fox with wombats " + "fox " * 40, steps=2)
     drawing: Drawing = studio.draw(request, diary, go_on)
     assert drawing.unknown_words == ["wombats"]
@@ -216,7 +216,7 @@ def test_a_broken_model_is_told_and_listed(tmp_path: Path, diary: Diary, setting
     (tmp_path / "broken").mkdir()
     models = {"broken": str(tmp_path / "broken"), "gone": str(tmp_path / "gone")}
     own = settings.model_validate({**settings.model_dump(), "models": models, "default_model": ""})
-    studio = build_studio(own, choose_compute_for(own))
+    studio = build_studio(own, choose_compute_for(own), open_loras(own))
     assert own.resolved_default_model == "broken"
     for name, reason in (("broken", "MODEL_BROKEN"), ("gone", "MODEL_NOT_INSTALLED")):
         with pytest.raises(FailedPrecondition) as caught:
@@ -228,7 +228,7 @@ def test_a_broken_model_is_told_and_listed(tmp_path: Path, diary: Diary, setting
 
 def test_the_longest_unused_model_makes_room(settings: DiffusionSettings, new_diary: type[Diary]) -> None:
     own = settings.model_copy(update={"kept_models": 1})
-    studio = build_studio(own, choose_compute_for(own))
+    studio = build_studio(own, choose_compute_for(own), open_loras(own))
     first, second = new_diary(), new_diary()
     studio.draw(FOX, first, go_on)
     studio.draw(replace(FOX, model="tiny-xl", steps=1), new_diary(), go_on)
@@ -248,6 +248,8 @@ def test_a_gpu_gives_the_same_bytes_again(settings: DiffusionSettings, new_diary
     drawn = []
     for _ in range(2):
         diary = new_diary()
-        build_studio(own, choose_compute_for(own)).draw(replace(FOX, model=model, images=2), diary, go_on)
+        build_studio(own, choose_compute_for(own), open_loras(own)).draw(
+            replace(FOX, model=model, images=2), diary, go_on
+        )
         drawn.append(diary.pngs)
     assert drawn[0] == drawn[1]

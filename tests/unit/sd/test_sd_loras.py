@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from kerf_core.errors import FailedPrecondition
+from kerf_core.errors import FailedPrecondition, Unavailable
 from kerf_sd.architecture import Architecture
 from kerf_sd.devices import Compute
 from kerf_sd.lora_files import LoraFile, LoraFolder
@@ -225,3 +225,18 @@ def test_a_lora_over_the_limit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "big.safetensors").write_bytes(bytes(101))
     with pytest.raises(FailedPrecondition, match="100 bytes"):
         LoraFolder(tmp_path, max_file_bytes=100).find("big")
+
+
+def test_an_adopted_lora_is_found_by_its_hash_until_others_need_the_room(tmp_path: Path) -> None:
+    folder = LoraFolder(tmp_path, max_file_bytes=100, max_adopted_bytes=150)
+    one, two = "1" * 64, "2" * 64
+    folder.adopt(one, bytes(80))
+    assert folder.adopted(one)
+    assert folder.find(f"artifacts/{one}").path.read_bytes() == bytes(80)
+    folder.adopt(two, bytes(90))
+    assert not folder.adopted(one)
+    with pytest.raises(Unavailable, match="ask again"):
+        folder.find(f"artifacts/{one}")
+    with pytest.raises(FailedPrecondition, match="100 bytes"):
+        folder.adopt("3" * 64, bytes(101))
+    assert folder.find(f"artifacts/{two}").sha256 == two

@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
+import threading
+import weakref
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 
-from kerf_core.errors import FailedPrecondition
+from kerf_core.errors import FailedPrecondition, Unavailable
 from kerf_sd.folder import hash_file
 
 Tensors = dict[str, torch.Tensor]
+ADOPTED = "artifacts/"
+"""How the name of an adopted LoRA begins."""
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,127}$")
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
@@ -34,12 +41,45 @@ class LoraFile:
 
 
 class LoraFolder:
-    """The LoRAs that lie in a folder as `<name>.safetensors`. Thread-safe; sees files that come and go."""
+    """The LoRAs that lie in a folder as `<name>.safetensors`, and those that were adopted. Thread-safe.
 
-    def __init__(self, folder: Path | None, max_file_bytes: int = 2 << 30) -> None:
+    Sees files that come and go. An adopted LoRA came as bytes (an artifact), is named by its SHA-256 and lies in a
+    folder that ends with the process.
+    """
+
+    def __init__(self, folder: Path | None, max_file_bytes: int = 2 << 30, max_adopted_bytes: int = 4 << 30) -> None:
         self._folder = folder
         self._max_file_bytes = max_file_bytes
+        self._max_adopted_bytes = max_adopted_bytes
         self._hashes: dict[tuple[Path, int, int], str] = {}
+        self._adopted: OrderedDict[str, int] = OrderedDict()  # sizes by SHA-256, the longest unused first
+        self._adopting = threading.Lock()
+        self._adopted_folder: Path | None = None
+
+    def adopted(self, sha256: str) -> bool:
+        """True if the LoRA with these bytes is here."""
+        with self._adopting:
+            if sha256 in self._adopted:
+                self._adopted.move_to_end(sha256)
+            return sha256 in self._adopted
+
+    def adopt(self, sha256: str, data: bytes) -> None:
+        """Take in a LoRA as `artifacts/<sha256>`; the caller has checked the bytes. Drops the longest unused for room.
+
+        Raises FailedPrecondition LORA_BROKEN if it is larger than allowed.
+        """
+        name = f"{ADOPTED}{sha256}"
+        if len(data) > self._max_file_bytes:
+            raise FailedPrecondition("LORA_BROKEN", f"LoRA {name} is larger than {self._max_file_bytes} bytes")
+        with self._adopting:
+            if self._adopted_folder is None:
+                self._adopted_folder = Path(mkdtemp(prefix="kerf-loras-"))
+                weakref.finalize(self, shutil.rmtree, self._adopted_folder, ignore_errors=True)
+            folder = self._adopted_folder
+            while self._adopted and sum(self._adopted.values()) + len(data) > self._max_adopted_bytes:
+                (folder / f"{self._adopted.popitem(last=False)[0]}.safetensors").unlink(missing_ok=True)
+            (folder / f"{sha256}.safetensors").write_bytes(data)
+            self._adopted[sha256] = len(data)
 
     def names(self) -> list[str]:
         """Names of the installed LoRAs, sorted."""
@@ -53,6 +93,8 @@ class LoraFolder:
         Raises FailedPrecondition: LORA_NOT_INSTALLED (with the names there are), LORA_UNSAFE (a pickle), LORA_BROKEN
         (larger than allowed, unreadable).
         """
+        if name.startswith(ADOPTED):
+            return self._find_adopted(name)
         path = self._path(name)
         stat = path.stat()
         if stat.st_size > self._max_file_bytes:
@@ -61,6 +103,12 @@ class LoraFolder:
         if key not in self._hashes:
             self._hashes[key] = hash_file(path).hex()
         return LoraFile(name, path, self._hashes[key])
+
+    def _find_adopted(self, name: str) -> LoraFile:
+        sha256 = name.removeprefix(ADOPTED)
+        if self._adopted_folder is None or not self.adopted(sha256):
+            raise Unavailable("LORA_DROPPED", f"LoRA {name} was dropped for others before it was used: ask again")
+        return LoraFile(name, self._adopted_folder / f"{sha256}.safetensors", sha256)
 
     def _path(self, name: str) -> Path:
         # The pattern keeps separators and a leading dot out, so that a name cannot leave the folder.

@@ -7,6 +7,7 @@ import hashlib
 from kerf.jobs.v1.job_pb2 import ModelUse
 from kerf_core.errors import InvalidArgument
 from kerf_core.stages import StageContext, StageResult
+from kerf_diffusion.adapters.lora_artifacts import LoraArtifacts, artifacts_among
 from kerf_diffusion.domain.engine import Picture
 from kerf_diffusion.domain.requests import SEED_RANGE, PictureRequest
 from kerf_diffusion.domain.studio import Drawing, Studio
@@ -18,12 +19,14 @@ class DiffusionHandler:
 
     kind = "diffusion"
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, studio: Studio, loras: LoraArtifacts) -> None:
         self._studio = studio
+        self._loras = loras
 
     async def run(self, context: StageContext) -> StageResult:
         """See `kerf_core.stages.StageHandler`. Outputs are in the order of their seeds."""
         request = _read_stage(context)
+        await self._loras.fetch(context.tenant, artifacts_among(request.loras))
         listener = _StageListener(context)
         drawing = await context.compute(self._studio.draw, request, listener, context.cancel.raise_if_cancelled)
         outputs = [

@@ -11,8 +11,10 @@ import grpc
 
 from kerf.diffusion.v1 import diffusion_pb2 as pb
 from kerf.diffusion.v1 import diffusion_pb2_grpc
+from kerf_core.auth import current_tenant
 from kerf_core.compute import ComputePool
 from kerf_core.stages import CancelToken
+from kerf_diffusion.adapters.lora_artifacts import LoraArtifacts, artifacts_among
 from kerf_diffusion.domain.engine import ModelListing, Picture
 from kerf_diffusion.domain.requests import SEED_RANGE, LoraWeight, PictureRequest, Scheduler
 from kerf_diffusion.domain.studio import Drawing, Studio
@@ -54,8 +56,9 @@ def read_request(message: pb.GenerateRequest, seed: int) -> PictureRequest:
 class DiffusionServicer(diffusion_pb2_grpc.DiffusionServiceServicer):
     """Serves `kerf.diffusion.v1.DiffusionService` from the same studio as the job stages."""
 
-    def __init__(self, studio: Studio, pool: ComputePool) -> None:
+    def __init__(self, studio: Studio, pool: ComputePool, loras: LoraArtifacts) -> None:
         self._studio = studio
+        self._loras = loras
         self._pool = pool
         self._works: set[asyncio.Task[None]] = set()
 
@@ -66,6 +69,8 @@ class DiffusionServicer(diffusion_pb2_grpc.DiffusionServiceServicer):
     ) -> AsyncIterator[pb.GenerateResponse]:
         """Stream progress, previews and pictures; a client that leaves cancels within one denoising step."""
         wanted = read_request(request, secrets.randbelow(SEED_RANGE))
+        if artifacts := artifacts_among(wanted.loras):
+            await self._loras.fetch(current_tenant(), artifacts)
         await asyncio.to_thread(self._studio.admit, wanted)
         outbox = _Outbox(asyncio.get_running_loop())
         work = asyncio.create_task(self._work(wanted, outbox))

@@ -52,6 +52,7 @@ class DiffusionSettings(ServiceSettings):
     )
     loras_dir: Path | None = Field(None, description="Folder with LoRAs as <name>.safetensors; none = no LoRAs.")
     max_lora_bytes: int = Field(2 << 30, ge=1, description="Largest LoRA file that is read.")
+    max_lora_cache_bytes: int = Field(4 << 30, ge=1, description="Disk for LoRAs that requests name as artifacts.")
     local_files_only: bool = Field(True, description="Never download; repository ids are looked up in the local cache.")
     device: str = Field("auto", max_length=32, description="auto (CUDA if there is one), cpu, cuda or cuda:<n>.")
     precision: Precision = Field(

@@ -15,13 +15,18 @@ def choose_compute_for(settings: DiffusionSettings) -> Compute:
     return choose_compute(settings.device, settings.precision, settings.threads)
 
 
-def build_studio(settings: DiffusionSettings, compute: Compute) -> Studio:
+def open_loras(settings: DiffusionSettings) -> LoraFolder:
+    """The LoRAs that lie in the settings' folder; those of artifacts come to it."""
+    return LoraFolder(settings.loras_dir, settings.max_lora_bytes, settings.max_lora_cache_bytes)
+
+
+def build_studio(settings: DiffusionSettings, compute: Compute, loras: LoraFolder) -> Studio:
     """A studio with the settings' models and limits; loads nothing yet."""
     shelf = DiffusersShelf(
         {name: ModelSource(**entry.model_dump()) for name, entry in settings.models.items()},
         default_model=settings.resolved_default_model,
         compute=compute,
-        loras=LoraFolder(settings.loras_dir, settings.max_lora_bytes),
+        loras=loras,
         kept_models=settings.kept_models,
         kept_loras=settings.kept_loras,
         local_files_only=settings.local_files_only,
