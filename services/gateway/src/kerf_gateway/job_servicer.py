@@ -15,12 +15,13 @@ from kerf_core.blobs import BlobStore
 from kerf_core.catalog import CatalogReader
 from kerf_core.errors import FailedPrecondition, InvalidArgument, NotFound
 from kerf_core.grpc_calls import Context
+from kerf_core.jobs.acceptance import Promised
 from kerf_core.jobs.dispatch import Dispatcher
 from kerf_core.jobs.fold import TERMINAL, IllegalEntry
 from kerf_core.jobs.names import TOKEN, JobRef
 from kerf_core.jobs.view import JobView, Row
 from kerf_core.stages import JobId
-from kerf_gateway.acceptance import Acceptance, Promised
+from kerf_gateway.acceptance import Acceptance
 from kerf_gateway.projection import job_of, summary_of
 from kerf_gateway.settings import GatewaySettings
 from kerf_gateway.spec import check_names, check_shape, clean

@@ -29,13 +29,14 @@ from kerf.jobs.v1.job_pb2 import Job, Stage, StageReceipt, StageTiming
 from kerf_core.blobs import BlobStore
 from kerf_core.bus import Bus
 from kerf_core.compute import ComputePool
-from kerf_core.errors import Internal, KerfError, Unavailable, WorkCancelled
+from kerf_core.errors import DataLoss, Internal, KerfError, NotFound, Unavailable, WorkCancelled
 from kerf_core.jobs.context import ProgressBudget, RunningStage
 from kerf_core.jobs.dispatch import dispatch_stage
 from kerf_core.jobs.fold import TERMINAL, IllegalEntry
 from kerf_core.jobs.log import OWN_SEQUENCE, JobLog, now
 from kerf_core.jobs.names import WorkRef
 from kerf_core.jobs.outcome import Act, Decision, completed_stages, decide, from_earlier_stage, spec_of
+from kerf_core.jobs.rebuild import ask_for_rebuild
 from kerf_core.metrics import JOBS_ENDED, STAGE_DEVICE_SECONDS, STAGE_QUEUE_SECONDS, STAGE_SECONDS
 from kerf_core.rpc_status import status_of
 from kerf_core.settings import ServiceSettings
@@ -45,6 +46,9 @@ from kerf_core.tracing import span
 
 LOG = logging.getLogger(__name__)
 _HANDED_BACK = "HANDED_BACK"
+_INPUT_LOST = "INPUT_LOST"
+_REBUILD_WAIT = timedelta(seconds=1)
+_REBUILD_LONGEST_WAIT = timedelta(seconds=30)
 _LISTEN_AFTER_SECONDS = 0.05
 
 
@@ -140,7 +144,7 @@ async def _run(attempt: Attempt, decision: Decision, entries: list[JobEvent]) ->
         )
         outcome = "completed"
     except KerfError as error:
-        outcome = await _fail(attempt, error, start)
+        outcome = await _fail(attempt, error, start, entries)
     finally:
         task = str(stage.WhichOneof("task"))
         STAGE_SECONDS.labels(attempt.work.kind, task, outcome).observe(time.monotonic() - began)
@@ -167,7 +171,10 @@ async def _compute(attempt: Attempt, job: Job, stage: Stage, start: JobEvent, en
     try:
         running.inputs = await _resolve(attempt, stage, entries)
         running.cancel.raise_if_cancelled()
-        return await attempt.handler.run(running)
+        result = await attempt.handler.run(running)
+        if running.lost is not None:  # the handler counted it as one item's failure; the store's loss is not that
+            raise DataLoss("ARTIFACT_LOST", f"artifacts/{running.lost.sha256} could not be read")
+        return result
     except KerfError:
         raise
     except Exception as error:
@@ -188,7 +195,11 @@ async def _resolve(attempt: Attempt, stage: Stage, entries: list[JobEvent]) -> l
             resolved.append(from_earlier_stage(source, done))
         else:
             sha256 = source.artifact.removeprefix("artifacts/")
-            resolved.append([await attempt.blobs.stat(attempt.work.ref.tenant, sha256)])
+            try:
+                resolved.append([await attempt.blobs.stat(attempt.work.ref.tenant, sha256)])
+            except NotFound as error:
+                text = f"{source.artifact} was there when the job was accepted and is gone: upload it again"
+                raise DataLoss("ARTIFACT_LOST", text, metadata={"artifact": source.artifact}) from error
     return resolved
 
 
@@ -271,11 +282,17 @@ async def _commit(
             await attempt.running.checkpoints.clear()
 
 
-async def _fail(attempt: Attempt, error: KerfError, start: JobEvent) -> str:
+async def _fail(attempt: Attempt, error: KerfError, start: JobEvent, entries: list[JobEvent]) -> str:
     """Append what the failure means, unless the log has no place for it. Returns the outcome's name."""
     if attempt.fenced:
         return "fenced"
     fence = start.sequence
+    if attempt.running is not None and attempt.running.lost is not None and not attempt.running.cancel.cancelled:
+        try:
+            await _wait_for_rebuild(attempt, attempt.running.lost, entries, fence)
+            return "input_lost"
+        except KerfError as loss:
+            error = loss
     if isinstance(error, WorkCancelled):
         if not attempt.handed_back:
             saved = attempt.running.saved if attempt.running else []
@@ -295,6 +312,17 @@ async def _fail(attempt: Attempt, error: KerfError, start: JobEvent) -> str:
     failed = Failed(error=status_of(error), attempts_exhausted=error.retryable and exhausted)
     await _end(attempt, JobEvent(failed=failed), fence=fence)
     return "failed"
+
+
+async def _wait_for_rebuild(attempt: Attempt, lost: Artifact, entries: list[JobEvent], fence: int) -> None:
+    """Have a lost input made again, and the stage tried again after it, at no cost of an attempt."""
+    name = await ask_for_rebuild(attempt.bus, attempt.settings, attempt.work.ref, entries, lost)
+    waits = sum(1 for entry in entries if entry.attempt_lost.reason == _INPUT_LOST)
+    delay = min(_REBUILD_WAIT * 2**waits, _REBUILD_LONGEST_WAIT)
+    text = f"artifacts/{lost.sha256} was lost from the store; {name} makes it again"
+    again = AttemptLost(reason=_INPUT_LOST, message=text, retry_at=_later(delay), handed_back=True)
+    await attempt.log.append(JobEvent(attempt_lost=again), fence=fence)
+    await attempt.message.nak(delay=delay.total_seconds())
 
 
 def _later(delay: timedelta) -> Timestamp:

@@ -15,7 +15,7 @@ from kerf.jobs.v1.job_pb2 import Stage
 from kerf_core.blobs import BlobStore
 from kerf_core.bus import Bus
 from kerf_core.compute import ComputePool
-from kerf_core.errors import KerfError, WorkCancelled
+from kerf_core.errors import DataLoss, KerfError, NotFound, WorkCancelled
 from kerf_core.jobs.checkpoints import CheckpointStore
 from kerf_core.jobs.fold import IllegalEntry
 from kerf_core.jobs.log import JobLog
@@ -87,6 +87,8 @@ class RunningStage:
         self.checkpoints = CheckpointStore(blobs, log.ref, stage.id)
         self.checkpointed = False
         self.saved: list[Artifact] = []
+        self.lost: Artifact | None = None
+        """What could not be read, whatever the handler made of it."""
         self._newest: Progress | None = None
         self._lines: deque[Log] = deque()
         self._lines_left = settings.log_max_entries
@@ -96,7 +98,11 @@ class RunningStage:
 
     async def read(self, artifact: Artifact) -> bytes:
         """See StageContext."""
-        return await self._blobs.get(self.tenant, artifact.sha256)
+        try:
+            return await self._blobs.get(self.tenant, artifact.sha256)
+        except (NotFound, DataLoss):
+            self.lost = artifact
+            raise
 
     async def store(
         self,

@@ -119,7 +119,7 @@ class ArtifactServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteArtifact(self, request, context):
-        """Deletes the tenant's reference. Jobs that named it fail with NOT_FOUND when they next read it.
+        """Deletes the tenant's reference. Jobs that named it fail with DATA_LOSS when they next read it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,7 +46,7 @@ class ArtifactServiceStub:
     CreateUploadUrl: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.CreateUploadUrlRequest, _artifacts_pb2.CreateUploadUrlResponse]
     """Signs a URL at which bytes can be put; `UploadArtifact{upload}` then makes an artifact of them."""
     DeleteArtifact: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.DeleteArtifactRequest, _artifacts_pb2.DeleteArtifactResponse]
-    """Deletes the tenant's reference. Jobs that named it fail with NOT_FOUND when they next read it."""
+    """Deletes the tenant's reference. Jobs that named it fail with DATA_LOSS when they next read it."""
 
 @_typing.type_check_only
 class ArtifactServiceAsyncStub(ArtifactServiceStub):
@@ -66,7 +66,7 @@ class ArtifactServiceAsyncStub(ArtifactServiceStub):
     CreateUploadUrl: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.CreateUploadUrlRequest, _artifacts_pb2.CreateUploadUrlResponse]  # type: ignore[assignment]
     """Signs a URL at which bytes can be put; `UploadArtifact{upload}` then makes an artifact of them."""
     DeleteArtifact: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.DeleteArtifactRequest, _artifacts_pb2.DeleteArtifactResponse]  # type: ignore[assignment]
-    """Deletes the tenant's reference. Jobs that named it fail with NOT_FOUND when they next read it."""
+    """Deletes the tenant's reference. Jobs that named it fail with DATA_LOSS when they next read it."""
 
 class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
     """Stores and hands out artifacts."""
@@ -125,6 +125,6 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _artifacts_pb2.DeleteArtifactRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_artifacts_pb2.DeleteArtifactResponse, _abc.Awaitable[_artifacts_pb2.DeleteArtifactResponse]]:
-        """Deletes the tenant's reference. Jobs that named it fail with NOT_FOUND when they next read it."""
+        """Deletes the tenant's reference. Jobs that named it fail with DATA_LOSS when they next read it."""
 
 def add_ArtifactServiceServicer_to_server(servicer: ArtifactServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

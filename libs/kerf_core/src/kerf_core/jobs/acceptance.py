@@ -1,0 +1,87 @@
+"""Accepting a job: one `request_id`, one job, whatever happens between the steps."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import nats.errors
+from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError
+
+from kerf.jobs.v1.event_pb2 import Accepted, JobEvent, JobHead
+from kerf.jobs.v1.job_pb2 import Job
+from kerf.runtime.v1.runtime_pb2 import Reservation
+from kerf_core.bus import Bus, nats_away
+from kerf_core.errors import AlreadyExists
+from kerf_core.jobs.fold import IllegalEntry
+from kerf_core.jobs.log import JobLog, now
+from kerf_core.jobs.names import JobRef, new_job_id
+from kerf_core.metrics import JOBS_ACCEPTED
+from kerf_core.stages import JobId, TenantId
+from kerf_core.streams import REQUESTS
+
+
+@dataclass(frozen=True)
+class Promised:
+    """A job id that stands for a request, and the entry that makes it a job."""
+
+    ref: JobRef
+    accepted: JobEvent
+
+
+def accepted_entry(job: Job, kinds: list[str]) -> JobEvent:
+    """The first entry of a job's log. `kinds`: the kind of worker that each stage needs."""
+    entry = JobEvent(accepted=Accepted(job=job), head=JobHead(kinds=kinds))
+    entry.time.CopyFrom(now())
+    return entry
+
+
+async def promise(
+    bus: Bus, tenant: TenantId, request_id: str, payload: Job, accepted: JobEvent, *, any_payload: bool = False
+) -> Promised:
+    """Draw the job's id, or find the one that `request_id` stands for. Nothing is accepted yet.
+
+    Raises AlreadyExists if the id stands for another payload (unless `any_payload`), Unavailable.
+    """
+    mine = Reservation(payload_sha256=_digest(payload), job=new_job_id(), accepted=accepted.SerializeToString())
+    holds = await _reserve(bus, tenant, request_id, mine) if request_id else mine
+    if holds.payload_sha256 != mine.payload_sha256 and not any_payload:
+        raise AlreadyExists(
+            "REQUEST_ID_REUSED",
+            f"request_id {request_id!r} stands for jobs/{holds.job}, whose payload was another: use a new id",
+            metadata={"job": f"jobs/{holds.job}"},
+        )
+    return Promised(JobRef(tenant, JobId(holds.job)), JobEvent.FromString(holds.accepted))
+
+
+async def fulfil(log: JobLog, accepted: JobEvent) -> list[JobEvent]:
+    """Append `Accepted`, unless another try of the same request was here before; returns the log.
+
+    Raises Unavailable, ResourceExhausted.
+    """
+    try:
+        stored = await log.append(accepted)
+    except IllegalEntry:
+        return await log.load()
+    JOBS_ACCEPTED.inc()
+    return [stored]
+
+
+async def _reserve(bus: Bus, tenant: TenantId, request_id: str, mine: Reservation) -> Reservation:
+    """The reservation that holds for the id: mine, or the one that was first."""
+    key = f"{tenant}.{hashlib.sha256(request_id.encode()).hexdigest()[:40]}"
+    bucket = await bus.bucket(REQUESTS)
+    try:
+        try:
+            await bucket.create(key, mine.SerializeToString())
+            return mine
+        except KeyWrongLastSequenceError:
+            return Reservation.FromString((await bucket.get(key)).value or b"")
+    except KeyNotFoundError as error:  # it expired between the two: the caller may simply ask again
+        raise nats_away("the request id expired just now") from error
+    except (APIError, nats.errors.Error, TimeoutError) as error:
+        raise nats_away() from error
+
+
+def _digest(job: Job) -> bytes:
+    return hashlib.sha256(job.SerializeToString(deterministic=True)).digest()
