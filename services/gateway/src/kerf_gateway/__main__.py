@@ -10,6 +10,7 @@ from kerf_core.catalog import CatalogReader
 from kerf_core.grpc_server import GrpcServer
 from kerf_core.jobs.dispatch import Dispatcher
 from kerf_core.jobs.feed import EventFeed
+from kerf_core.jobs.policy import CostMeter, FairShare
 from kerf_core.jobs.view import JobView
 from kerf_core.service import Parts, Runtime, run_service
 from kerf_core.settings import load_settings
@@ -17,6 +18,7 @@ from kerf_core.tasks import end_tasks
 from kerf_gateway.acceptance import Acceptance
 from kerf_gateway.artifact_servicer import ArtifactServicer
 from kerf_gateway.job_servicer import JobServicer
+from kerf_gateway.quotas import QuotaBook
 from kerf_gateway.settings import GatewaySettings
 from kerf_gateway.watchers import Watchers
 
@@ -28,7 +30,10 @@ def main() -> None:
     async def build(runtime: Runtime) -> Parts:
         feed = EventFeed(runtime.bus, compare_every=settings.compare_every)
         view = JobView(feed)
-        dispatcher = Dispatcher(runtime.bus, view, settings, holder=runtime.worker)
+        policy = FairShare(settings.starvation_bound)
+        quotas = QuotaBook(settings, view, policy)
+        feed.listen(CostMeter(policy).entry)
+        dispatcher = Dispatcher(runtime.bus, view, settings, runtime.worker, policy)
         watchers = Watchers(runtime.bus, feed, view, settings.watch_queue)
         jobs = JobServicer(
             acceptance=Acceptance(runtime.bus, dispatcher, settings),
@@ -36,6 +41,7 @@ def main() -> None:
             watchers=watchers,
             dispatcher=dispatcher,
             catalog=CatalogReader(runtime.bus),
+            quotas=quotas,
             blobs=runtime.blobs,
             settings=settings,
         )
@@ -46,12 +52,13 @@ def main() -> None:
 
         async def background(server: GrpcServer) -> None:
             dispatching = asyncio.create_task(dispatcher.run())
+            quoting = asyncio.create_task(quotas.follow(runtime.bus))
             try:
                 await server.draining.wait()
                 watchers.drain()
                 await dispatching
             finally:
-                await end_tasks(dispatching)
+                await end_tasks(dispatching, quoting)
                 await feed.stop()
 
         return Parts(

@@ -34,20 +34,18 @@ class Acceptance:
             retry_for=self._settings.accept_retry_for,
         )
 
-    async def accept(self, tenant: TenantId, request_id: str, job: Job) -> tuple[JobRef, list[JobEvent]]:
-        """Accept a checked job; returns it with its log. With a `request_id` that was used before, that job.
-
-        Raises AlreadyExists if the id stands for another payload, Unavailable, ResourceExhausted.
-        """
-        promised = await self.promise(tenant, request_id, job)
-        return promised.ref, await self.fulfil(promised)
-
     async def promise(self, tenant: TenantId, request_id: str, job: Job) -> Promised:
-        """Draw the job's id, or find the one that `request_id` stands for. Nothing is accepted yet."""
+        """Draw the id of a checked job, or find the one that `request_id` stands for. Nothing is accepted yet.
+
+        Raises AlreadyExists if the id stands for another payload, Unavailable.
+        """
         return await promise(self._bus, tenant, request_id, job, accepted_entry(make_choices(job), kinds_of(job)))
 
     async def fulfil(self, promised: Promised) -> list[JobEvent]:
-        """Append `Accepted` and have the first stage dispatched; returns the log."""
+        """Append `Accepted` and have the first stage dispatched; returns the log.
+
+        Raises Unavailable, ResourceExhausted (the store is full).
+        """
         entries = await fulfil(self.log(promised.ref), promised.accepted)
         if len(entries) == 1:
             # The caller need not wait for the queue: if this process dies here, the sweep dispatches.

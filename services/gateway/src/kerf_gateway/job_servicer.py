@@ -23,6 +23,7 @@ from kerf_core.jobs.view import JobView, Row
 from kerf_core.stages import JobId
 from kerf_gateway.acceptance import Acceptance
 from kerf_gateway.projection import job_of, summary_of
+from kerf_gateway.quotas import QuotaBook
 from kerf_gateway.settings import GatewaySettings
 from kerf_gateway.spec import check_names, check_shape, clean
 from kerf_gateway.watchers import Watchers
@@ -42,6 +43,7 @@ class JobServicer(JobServiceServicer):
         watchers: Watchers,
         dispatcher: Dispatcher,
         catalog: CatalogReader,
+        quotas: QuotaBook,
         blobs: BlobStore,
         settings: GatewaySettings,
     ) -> None:
@@ -50,6 +52,7 @@ class JobServicer(JobServiceServicer):
         self._watchers = watchers
         self._dispatcher = dispatcher
         self._catalog = catalog
+        self._quotas = quotas
         self._blobs = blobs
         self._settings = settings
 
@@ -79,8 +82,9 @@ class JobServicer(JobServiceServicer):
         again = clean(entries[0].accepted.job)
         again.ClearField("deadline")
         again.retry_of = request.name
-        ref, new_entries = await self._acceptance.accept(current_tenant(), request.request_id, again)
-        return job_of(ref, new_entries)
+        self._quotas.check_rate(current_tenant())
+        promised = await self._admit(request.request_id, again)
+        return job_of(promised.ref, await self._acceptance.fulfil(promised))
 
     async def WatchJob(self, request: api.WatchJobRequest, context: Context) -> AsyncIterator[JobEvent]:
         ref = _ref(request.name)
@@ -122,10 +126,18 @@ class JobServicer(JobServiceServicer):
 
     async def _promise(self, request: api.CreateJobRequest) -> Promised:
         tenant = current_tenant()
+        self._quotas.check_rate(tenant)
         check_shape(request.job, self._settings)
         job = clean(request.job)
         await check_names(job, tenant, self._catalog, self._blobs)
-        return await self._acceptance.promise(tenant, request.request_id, job)
+        return await self._admit(request.request_id, job)
+
+    async def _admit(self, request_id: str, job: Job) -> Promised:
+        """Promise the job if the tenant may have one more; a replay finds its job, whatever the quota says."""
+        promised = await self._acceptance.promise(current_tenant(), request_id, job)
+        if self._view.get(promised.ref) is None:
+            self._quotas.check_room(promised.ref.tenant)
+        return promised
 
     async def _entries(self, ref: JobRef) -> list[JobEvent]:
         entries = await self._acceptance.log(ref).load()

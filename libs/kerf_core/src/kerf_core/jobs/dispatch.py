@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
@@ -27,9 +25,11 @@ from kerf_core.errors import Code, KerfError, ResourceExhausted
 from kerf_core.jobs.fold import IllegalEntry
 from kerf_core.jobs.log import JobLog
 from kerf_core.jobs.names import JobRef, parse_work
+from kerf_core.jobs.policy import Policy
 from kerf_core.jobs.view import JobView, Row
 from kerf_core.metrics import JOBS_ENDED, JOBS_WAITING
 from kerf_core.settings import ServiceSettings
+from kerf_core.stages import TenantId
 from kerf_core.streams import LEASES, WORK
 
 LOG = logging.getLogger(__name__)
@@ -50,22 +50,6 @@ async def dispatch_stage(bus: Bus, ref: JobRef, kind: str, stage: int, *, timeou
         LOG.warning("could not dispatch %s stage %d, the sweep will: %s", ref.name, stage, error)
         return False
     return True
-
-
-class Policy(Protocol):
-    """Chooses among waiting stages."""
-
-    def choose(self, waiting: Iterable[Row], places: int) -> Sequence[Row]:
-        """At most `places` rows, the first to go first."""
-        ...
-
-
-class FirstComeFirstServed:
-    """In order of acceptance."""
-
-    def choose(self, waiting: Iterable[Row], places: int) -> Sequence[Row]:
-        """The oldest first."""
-        return sorted(waiting, key=lambda row: row.ref.job)[:places]
 
 
 @dataclass
@@ -96,19 +80,20 @@ class SlotBoard:
 class Dispatcher:
     """Keeps at most twice the free slots of each kind queued, and repairs what was left half-done."""
 
-    def __init__(
-        self, bus: Bus, view: JobView, settings: ServiceSettings, holder: str, policy: Policy | None = None
-    ) -> None:
+    def __init__(self, bus: Bus, view: JobView, settings: ServiceSettings, holder: str, policy: Policy) -> None:
         self._bus = bus
         self._view = view
         self._settings = settings
         self._holder = holder
-        self._policy = policy or FirstComeFirstServed()
+        self._policy = policy
         self.board = SlotBoard()
         self._wake = asyncio.Event()
         self._waiting: dict[str, dict[JobRef, Row]] = defaultdict(dict)
         self._queued: dict[JobRef, tuple[str, int]] = {}
         self._queued_count: dict[str, int] = defaultdict(int)
+        self._running: dict[JobRef, str] = {}
+        self._under_way: dict[str, Counter[TenantId]] = defaultdict(Counter)
+        """Stages dispatched or running, by kind and tenant."""
         self._sending: set[asyncio.Task[None]] = set()
         self._leads = False
         view.on_change(self._changed)
@@ -121,7 +106,8 @@ class Dispatcher:
         """The first stage of a job that was just accepted: dispatched at once while nothing of its kind waits."""
         waiting = self._waiting[kind]
         others_wait = len(waiting) > (ref in waiting)  # the feed may have told of this job already
-        if ref not in self._queued and not others_wait and self._places(kind) > 0:
+        allowed = self._policy.allows(ref.tenant, self._under_way[kind][ref.tenant])
+        if ref not in self._queued and not others_wait and allowed and self._places(kind) > 0:
             self._mark_queued(ref, kind, 0)
             await self._send(ref, kind, 0)
 
@@ -163,7 +149,7 @@ class Dispatcher:
             if places <= 0 or not rows:
                 continue
             ready = [row for row in rows.values() if not _delayed(row)]
-            for row in self._policy.choose(ready, places):
+            for row in self._policy.choose(kind, ready, self._under_way[kind], places, time.time_ns()):
                 self._mark_queued(row.ref, kind, row.head.stage)
                 sending = asyncio.create_task(self._send(row.ref, kind, row.head.stage))
                 self._sending.add(sending)
@@ -181,14 +167,25 @@ class Dispatcher:
         self._waiting[kind].pop(ref, None)
         self._queued[ref] = (kind, stage)
         self._queued_count[kind] += 1
+        self._under_way[kind][ref.tenant] += 1
 
     def _unmark(self, ref: JobRef) -> None:
         known = self._queued.pop(ref, None)
         if known is not None:
             self._queued_count[known[0]] -= 1
+            self._under_way[known[0]][ref.tenant] -= 1
+
+    def _mark_running(self, row: Row) -> None:
+        was, now = self._running.pop(row.ref, None), row.kind if row.head.fence and not row.ended else None
+        if was is not None:
+            self._under_way[was][row.ref.tenant] -= 1
+        if now is not None:
+            self._running[row.ref] = now
+            self._under_way[now][row.ref.tenant] += 1
 
     def _changed(self, row: Row) -> None:
         ref, head = row.ref, row.head
+        self._mark_running(row)
         known = self._queued.get(ref)
         if known is not None and (row.ended or head.fence != 0 or known[1] != head.stage):
             self._unmark(ref)

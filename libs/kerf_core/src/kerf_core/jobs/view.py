@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -43,6 +43,7 @@ class JobView:
         self._open: dict[JobRef, Row] = {}
         self._ids: dict[TenantId, list[JobId]] = defaultdict(list)
         self._dead: list[tuple[JobId, TenantId]] = []
+        self._open_counts: Counter[TenantId] = Counter()
         self._changed: list[Callable[[Row], None]] = []
         feed.listen(self._entry)
 
@@ -57,6 +58,10 @@ class JobView:
     def open_rows(self) -> Iterator[Row]:
         """Jobs without a terminal entry, oldest acceptance first."""
         return iter(sorted(self._open.values(), key=lambda row: row.ref.job))
+
+    def open_count(self, tenant: TenantId) -> int:
+        """The tenant's jobs without a terminal entry."""
+        return self._open_counts[tenant]
 
     def newest_first(self, tenant: TenantId, before: JobId | None = None) -> Iterator[Row]:
         """The tenant's jobs, newest first, those older than `before` only."""
@@ -85,6 +90,8 @@ class JobView:
         if known is None:
             insort(self._ids[ref.tenant], ref.job)
         self._rows[ref] = row
+        was_open = ref in self._open
+        self._open_counts[ref.tenant] += (not row.ended) - was_open
         if row.ended:
             self._open.pop(ref, None)
             if row.attempts_exhausted:

@@ -172,6 +172,85 @@ class CatalogEntry(_message.Message):
 Global___CatalogEntry: _TypeAlias = CatalogEntry  # noqa: Y015
 
 @_typing.final
+class Quotas(_message.Message):
+    """Value of `kerf_config[quotas]`: what the tenants may have. A field that is 0 means the gateway's own setting."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class TenantsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___Quota: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___Quota | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    TENANTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tenants(self) -> _containers.MessageMap[_builtins.str, Global___Quota]:
+        """By tenant."""
+
+    def __init__(
+        self,
+        *,
+        tenants: _abc.Mapping[_builtins.str, Global___Quota] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenants", b"tenants"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quotas: _TypeAlias = Quotas  # noqa: Y015
+
+@_typing.final
+class Quota(_message.Message):
+    """What a tenant may have."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    MAX_RUNNING_FIELD_NUMBER: _builtins.int
+    MAX_OPEN_JOBS_FIELD_NUMBER: _builtins.int
+    JOBS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    weight: _builtins.float
+    """Work beside a tenant of weight 1, while both have jobs waiting."""
+    max_running: _builtins.int
+    """Stages of one kind dispatched or running at once."""
+    max_open_jobs: _builtins.int
+    """Jobs that have not ended."""
+    jobs_per_second: _builtins.float
+    """Jobs accepted a second, by each gateway."""
+    def __init__(
+        self,
+        *,
+        weight: _builtins.float = ...,
+        max_running: _builtins.int = ...,
+        max_open_jobs: _builtins.int = ...,
+        jobs_per_second: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jobs_per_second", b"jobs_per_second", "max_open_jobs", b"max_open_jobs", "max_running", b"max_running", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quota: _TypeAlias = Quota  # noqa: Y015
+
+@_typing.final
 class Lease(_message.Message):
     """Value of `kerf_leases[<role>]`."""
 
