@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import grpc
@@ -125,13 +126,17 @@ async def test_another_tenants_job_is_not_found(caller: Caller, stranger: Caller
     assert (await caller.watch(job.name))[-1].HasField("succeeded")
 
 
-async def test_a_deadline_ends_a_job_that_nobody_takes(caller: Caller) -> None:
-    job = Job(stages=[Stage(id="a", generate=GenerateRequest(prompt="a fish"))])
-    job.deadline.GetCurrentTime()
-    job.deadline.seconds += 2
-    created = await caller.create(job)
-    events = await asyncio.wait_for(caller.watch(created.name), 15)
-    assert events[-1].head.reason == "JOB_DEADLINE_EXCEEDED"
+async def test_deadlines_end_jobs_that_nobody_takes_when_they_come(caller: Caller) -> None:
+    late_seconds = []
+    for number in range(3):  # at any distance from the sweep, which comes every 1.5 s here
+        job = Job(stages=[Stage(id="a", generate=GenerateRequest(prompt="a fish"))])
+        job.deadline.FromNanoseconds(time.time_ns() + 1_000_000_000 + number * 350_000_000)
+        created = await caller.create(job)
+        events = await asyncio.wait_for(caller.watch(created.name), 15)
+        assert events[-1].head.reason == "JOB_DEADLINE_EXCEEDED"
+        late_seconds.append((events[-1].time.ToNanoseconds() - job.deadline.ToNanoseconds()) / 1e9)
+    assert all(late >= 0 for late in late_seconds)
+    assert max(late_seconds) < 0.75, "it is a timer, not the sweep"
 
 
 async def test_lists_are_paged_newest_first_and_filtered(caller: Caller) -> None:

@@ -7,6 +7,7 @@ them from doing the same work twice.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import time
 from collections import Counter, defaultdict
@@ -94,6 +95,9 @@ class Dispatcher:
         self._running: dict[JobRef, str] = {}
         self._under_way: dict[str, Counter[TenantId]] = defaultdict(Counter)
         """Stages dispatched or running, by kind and tenant."""
+        self._deadlines: list[tuple[int, JobRef]] = []
+        """A heap of (deadline in ns, job); jobs that ended before theirs are dropped when it comes."""
+        self._timed: set[JobRef] = set()
         self._sending: set[asyncio.Task[None]] = set()
         self._leads = False
         view.on_change(self._changed)
@@ -131,6 +135,7 @@ class Dispatcher:
                     if self._leads:
                         await self._sweep()
                 if self._leads:
+                    await self._end_overdue()
                     self._serve_waiting()
             except KerfError as error:
                 LOG.warning("dispatcher: %s", error)
@@ -140,7 +145,24 @@ class Dispatcher:
         wall = time.time()
         for rows in self._waiting.values():
             due += [row.head.retry_at.ToNanoseconds() / 1e9 - wall for row in rows.values() if _delayed(row)]
+        if self._leads and self._deadlines:
+            due.append(self._deadlines[0][0] / 1e9 - wall)
         return max(0.01, min(due))
+
+    def _note_deadline(self, row: Row) -> None:
+        if row.ended:
+            self._timed.discard(row.ref)
+        elif row.head.HasField("deadline") and row.ref not in self._timed:
+            self._timed.add(row.ref)
+            heapq.heappush(self._deadlines, (row.head.deadline.ToNanoseconds(), row.ref))
+            self._wake.set()
+
+    async def _end_overdue(self) -> None:
+        """Fail the jobs whose deadline has come; workers hear of it on the feed."""
+        while self._deadlines and self._deadlines[0][0] <= time.time_ns():
+            row = self._view.get(heapq.heappop(self._deadlines)[1])
+            if row is not None and not row.ended:
+                await self._end(row, JobEvent(failed=Failed(error=_deadline_passed())))
 
     def _serve_waiting(self) -> None:
         for kind, rows in self._waiting.items():
@@ -186,6 +208,7 @@ class Dispatcher:
     def _changed(self, row: Row) -> None:
         ref, head = row.ref, row.head
         self._mark_running(row)
+        self._note_deadline(row)
         known = self._queued.get(ref)
         if known is not None and (row.ended or head.fence != 0 or known[1] != head.stage):
             self._unmark(ref)
