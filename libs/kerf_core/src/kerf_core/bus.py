@@ -6,7 +6,8 @@ import asyncio
 import itertools
 import json
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -27,6 +28,7 @@ from kerf_core.tracing import trace_headers
 LOG = logging.getLogger(__name__)
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 _FULL = frozenset({10077, 10023, 10047, 10122})
+_TOO_MANY_BATCHES = 10210
 _BATCH = 1000
 _MAX_BATCH_BYTES = 4 << 20
 
@@ -137,13 +139,37 @@ class Bus:
             if error.err_code in WRONG_LAST_SEQUENCE:
                 raise Conflict from error
             if error.err_code in _FULL:
-                raise ResourceExhausted(
-                    "STORE_FULL", "the job store is full: free disk space or raise the stream's limit, then try again"
-                ) from error
+                raise _store_full() from error
             raise OutcomeUnknown(str(error)) from error
         except (NatsTimeout, TimeoutError, NoStreamResponseError, NoRespondersError, ConnectionClosedError) as error:
             raise OutcomeUnknown(str(error)) from error
         return int(answer.seq)
+
+    async def append_batch(self, messages: Sequence[tuple[str, bytes]], *, timeout: float) -> None:
+        """Store first messages on subjects that have none, all of them or none (an atomic batch of at most 1,000).
+
+        Raises Conflict (one of the subjects has a message), OutcomeUnknown, ResourceExhausted, Unavailable (too many
+        batches are open at once).
+        """
+        batch = os.urandom(12).hex()
+        answer = b""
+        try:
+            for number, (subject, data) in enumerate(messages, start=1):
+                headers = {
+                    "Nats-Batch-Id": batch,
+                    "Nats-Batch-Sequence": str(number),
+                    "Nats-Expected-Last-Subject-Sequence": "0",
+                    **trace_headers(),
+                }
+                if number == len(messages):
+                    headers["Nats-Batch-Commit"] = "1"
+                if number in (1, len(messages)):  # the first answer tells early if the server refuses batches now
+                    answer = (await self.client.request(subject, data, timeout=timeout, headers=headers)).data
+                    _raise_refusal(answer)
+                else:
+                    await self.client.publish(subject, data, headers=headers)
+        except (nats.errors.Error, TimeoutError) as error:
+            raise OutcomeUnknown(str(error)) from error
 
     async def last(self, stream: str, subject: str, *, timeout: float = 2.0) -> Stored | None:
         """The last message on a subject, from the stream's leader. Raises Unavailable."""
@@ -225,6 +251,25 @@ class Bus:
         except (APIError, nats.errors.Error, TimeoutError) as error:
             raise nats_away() from error
         return sorted(info.state.subjects or {})
+
+
+def _raise_refusal(answer: bytes) -> None:
+    """Raise what an answer to a publish of a batch means, if it is a refusal."""
+    refusal = json.loads(answer).get("error", {}) if answer else {}
+    code = refusal.get("err_code", 0)
+    if code in WRONG_LAST_SEQUENCE:
+        raise Conflict
+    if code in _FULL:
+        raise _store_full()
+    if code == _TOO_MANY_BATCHES:
+        raise nats_away("too many batches are being accepted at once")
+    if refusal:
+        raise OutcomeUnknown(str(refusal.get("description", code)))
+
+
+def _store_full() -> ResourceExhausted:
+    text = "the job store is full: free disk space or raise the stream's limit, then try again"
+    return ResourceExhausted("STORE_FULL", text)
 
 
 async def _first_connection(options: dict[str, Any]) -> Client:

@@ -17,6 +17,7 @@ from kerf_core.settings import load_settings
 from kerf_core.tasks import end_tasks
 from kerf_gateway.acceptance import Acceptance
 from kerf_gateway.artifact_servicer import ArtifactServicer
+from kerf_gateway.batches import Batches
 from kerf_gateway.job_servicer import JobServicer
 from kerf_gateway.quotas import QuotaBook
 from kerf_gateway.settings import GatewaySettings
@@ -34,9 +35,11 @@ def main() -> None:
         quotas = QuotaBook(settings, view, policy)
         feed.listen(CostMeter(policy).entry)
         dispatcher = Dispatcher(runtime.bus, view, settings, runtime.worker, policy)
+        batches = Batches(runtime.bus, view, settings)
         watchers = Watchers(runtime.bus, feed, view, settings.watch_queue)
         jobs = JobServicer(
             acceptance=Acceptance(runtime.bus, dispatcher, settings),
+            batches=batches,
             view=view,
             watchers=watchers,
             dispatcher=dispatcher,
@@ -45,7 +48,6 @@ def main() -> None:
             blobs=runtime.blobs,
             settings=settings,
         )
-        artifacts = ArtifactServicer(runtime.blobs, settings)
         await dispatcher.start()
         await watchers.start()
         await feed.start()
@@ -56,6 +58,7 @@ def main() -> None:
             try:
                 await server.draining.wait()
                 watchers.drain()
+                batches.drain()
                 await dispatching
             finally:
                 await end_tasks(dispatching, quoting)
@@ -65,7 +68,7 @@ def main() -> None:
             service_names=["kerf.jobs.v1.JobService", "kerf.artifacts.v1.ArtifactService"],
             add=[
                 lambda server: add_JobServiceServicer_to_server(jobs, server),
-                lambda server: add_ArtifactServiceServicer_to_server(artifacts, server),
+                lambda server: add_ArtifactServiceServicer_to_server(ArtifactServicer(runtime.blobs, settings), server),
             ],
             background=background,
         )

@@ -5,8 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
+from functools import partial
 
 from kerf.jobs.v1 import job_service_pb2 as api
+from kerf.jobs.v1.batch_pb2 import (
+    Batch,
+    CancelBatchRequest,
+    CreateBatchRequest,
+    GetBatchRequest,
+    WatchBatchRequest,
+    WatchBatchResponse,
+)
 from kerf.jobs.v1.event_pb2 import Cancelled, CancelRequested, JobEvent, Queued
 from kerf.jobs.v1.job_pb2 import Job
 from kerf.jobs.v1.job_service_pb2_grpc import JobServiceServicer
@@ -22,6 +31,7 @@ from kerf_core.jobs.names import TOKEN, JobRef
 from kerf_core.jobs.view import JobView, Row
 from kerf_core.stages import JobId
 from kerf_gateway.acceptance import Acceptance
+from kerf_gateway.batches import Batches
 from kerf_gateway.projection import job_of, summary_of
 from kerf_gateway.quotas import QuotaBook
 from kerf_gateway.settings import GatewaySettings
@@ -30,6 +40,7 @@ from kerf_gateway.watchers import Watchers
 
 _SAVES_ON_CANCEL = frozenset({"trainer"})
 _DEFAULT_PAGE = 50
+_CANCELS_AT_ONCE = 32
 
 
 class JobServicer(JobServiceServicer):
@@ -39,6 +50,7 @@ class JobServicer(JobServiceServicer):
         self,
         *,
         acceptance: Acceptance,
+        batches: Batches,
         view: JobView,
         watchers: Watchers,
         dispatcher: Dispatcher,
@@ -48,6 +60,7 @@ class JobServicer(JobServiceServicer):
         settings: GatewaySettings,
     ) -> None:
         self._acceptance = acceptance
+        self._batches = batches
         self._view = view
         self._watchers = watchers
         self._dispatcher = dispatcher
@@ -112,6 +125,37 @@ class JobServicer(JobServiceServicer):
                 await asyncio.shield(self._cancel(ref, "the caller left the stream"))
             raise
 
+    async def CreateBatch(self, request: CreateBatchRequest, context: Context) -> Batch:
+        tenant = current_tenant()
+        self._quotas.check_rate(tenant)
+        check_shape({f"jobs[{index}]": job for index, job in enumerate(request.jobs)}, self._settings)
+        jobs = [clean(job) for job in request.jobs]
+        for index, job in enumerate(jobs):
+            await check_names(job, f"jobs[{index}]", tenant, self._catalog, self._blobs)
+        room = partial(self._quotas.check_room, tenant, len(jobs))
+        return await self._batches.accept(tenant, request.request_id, jobs, room)
+
+    async def GetBatch(self, request: GetBatchRequest, context: Context) -> Batch:
+        return await self._batches.show(current_tenant(), request.name)
+
+    async def WatchBatch(self, request: WatchBatchRequest, context: Context) -> AsyncIterator[WatchBatchResponse]:
+        async with aclosing(self._batches.watch(current_tenant(), request.name)) as batches:
+            async for batch in batches:
+                yield WatchBatchResponse(batch=batch)
+
+    async def CancelBatch(self, request: CancelBatchRequest, context: Context) -> Batch:
+        tenant = current_tenant()
+        batch = await self._batches.show(tenant, request.name)
+        reason = request.reason or "its batch was cancelled by the caller"
+        at_once = asyncio.Semaphore(_CANCELS_AT_ONCE)
+
+        async def cancel(row: Row) -> None:
+            async with at_once:
+                await self._cancel(row.ref, reason)
+
+        await asyncio.gather(*(cancel(row) for row in self._view.batch(tenant, batch.name) if not row.ended))
+        return await self._batches.show(tenant, request.name)
+
     async def ListDeadLetters(
         self, request: api.ListDeadLettersRequest, context: Context
     ) -> api.ListDeadLettersResponse:
@@ -127,9 +171,9 @@ class JobServicer(JobServiceServicer):
     async def _promise(self, request: api.CreateJobRequest) -> Promised:
         tenant = current_tenant()
         self._quotas.check_rate(tenant)
-        check_shape(request.job, self._settings)
+        check_shape({"job": request.job}, self._settings)
         job = clean(request.job)
-        await check_names(job, tenant, self._catalog, self._blobs)
+        await check_names(job, "job", tenant, self._catalog, self._blobs)
         return await self._admit(request.request_id, job)
 
     async def _admit(self, request_id: str, job: Job) -> Promised:
@@ -188,6 +232,7 @@ def _matches(row: Row, wanted: api.JobFilter) -> bool:
     return (
         (not wanted.states or head.state in wanted.states)
         and (not wanted.kind or wanted.kind in head.kinds)
+        and (not wanted.batch or wanted.batch == head.batch.name)
         and all(head.labels.get(key) == value for key, value in wanted.labels.items())
         and (not wanted.HasField("created_after") or created >= wanted.created_after.ToNanoseconds())
         and (not wanted.HasField("created_before") or created < wanted.created_before.ToNanoseconds())

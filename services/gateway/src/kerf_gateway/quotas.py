@@ -95,13 +95,13 @@ class QuotaBook:
             text = f"more than {per_second:g} jobs a second: ask again in {wait_seconds:.1f} s"
             raise ResourceExhausted("RATE_LIMITED", text, retry_after=timedelta(seconds=wait_seconds))
 
-    def check_room(self, tenant: TenantId) -> None:
-        """Raise ResourceExhausted if the tenant has as many open jobs as it may; says when one will have ended."""
+    def check_room(self, tenant: TenantId, jobs: int = 1) -> None:
+        """Raise ResourceExhausted if the tenant may not have so many more open jobs; says when it will."""
         limit = self._quota(tenant).max_open_jobs or self._settings.tenant_max_open_jobs
         waiting = self._view.open_count(tenant)
-        if limit == 0 or waiting < limit:
+        if limit == 0 or waiting + jobs <= limit:
             return
-        seconds = self._seconds_until_ended(tenant, waiting - limit + 1)
+        seconds = self._seconds_until_ended(tenant, waiting + jobs - limit)
         text = f"{waiting} jobs have not ended, at most {limit} may be open: ask again in about {seconds:.0f} s"
         raise ResourceExhausted("TOO_MANY_OPEN_JOBS", text, retry_after=timedelta(seconds=seconds))
 

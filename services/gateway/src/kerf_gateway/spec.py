@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf.jobs.v1.job_pb2 import Job, Stage
@@ -11,7 +12,7 @@ from kerf_core.blobs import BlobStore
 from kerf_core.catalog import CatalogReader
 from kerf_core.errors import InvalidArgument, NotFound, Violation
 from kerf_core.jobs.log import now
-from kerf_core.stages import TenantId
+from kerf_core.stages import JobId, TenantId
 from kerf_gateway.settings import GatewaySettings
 
 KIND_OF_TASK = {
@@ -47,39 +48,50 @@ def clean(job: Job) -> Job:
     return kept
 
 
-def make_choices(job: Job) -> Job:
-    """A copy in which nothing is left to chance: every attempt at a stage computes the same."""
+def make_choices(job: Job, job_id: JobId | None = None) -> Job:
+    """A copy in which nothing is left to chance: every attempt at a stage computes the same.
+
+    With a `job_id` the choices follow from it, so that they are the same whenever they are made again.
+    """
     chosen = Job()
     chosen.CopyFrom(job)
     for stage in chosen.stages:
         if stage.HasField("generate") and not stage.generate.HasField("seed"):
-            stage.generate.seed = secrets.randbelow(1 << 32)
+            stage.generate.seed = _draw_seed(job_id, stage.id) % (1 << 32)
         if stage.HasField("train") and not stage.train.parameters.HasField("seed"):
-            stage.train.parameters.seed = secrets.randbelow(1 << 31)
+            stage.train.parameters.seed = _draw_seed(job_id, stage.id) % (1 << 31)
     return chosen
 
 
-def check_shape(job: Job, settings: GatewaySettings) -> None:
-    """Raise InvalidArgument naming everything that is wrong with the job itself."""
-    violations = list(_job_violations(job, settings))
-    for index, stage in enumerate(job.stages):
-        earlier = [other.id for other in job.stages[:index]]
-        violations += _stage_violations(stage, f"job.stages[{index}]", earlier)
+def _draw_seed(job_id: JobId | None, stage: str) -> int:
+    if job_id is None:
+        return secrets.randbits(64)
+    return int.from_bytes(hashlib.sha256(f"{job_id}/{stage}".encode()).digest()[:8], "big")
+
+
+def check_shape(jobs: Mapping[str, Job], settings: GatewaySettings) -> None:
+    """Raise InvalidArgument naming everything that is wrong with the jobs themselves. `jobs`: by their field's name."""
+    violations: list[Violation] = []
+    for where, job in jobs.items():
+        violations += _job_violations(job, where, settings)
+        for index, stage in enumerate(job.stages):
+            earlier = [other.id for other in job.stages[:index]]
+            violations += _stage_violations(stage, f"{where}.stages[{index}]", earlier)
     if violations:
         text = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
         raise InvalidArgument("INVALID_FIELD", text, violations=tuple(violations))
 
 
-def _job_violations(job: Job, settings: GatewaySettings) -> Iterator[Violation]:
+def _job_violations(job: Job, where: str, settings: GatewaySettings) -> Iterator[Violation]:
     size = job.ByteSize()
     if size > settings.max_spec_bytes:
         limit = settings.max_spec_bytes
-        yield Violation("job", f"has {size} bytes, at most {limit} fit: upload pictures as artifacts")
+        yield Violation(where, f"has {size} bytes, at most {limit} fit: upload pictures as artifacts")
     label_bytes = sum(len(key.encode()) + len(value.encode()) for key, value in job.labels.items())
     if label_bytes > settings.max_label_bytes:
-        yield Violation("job.labels", f"have {label_bytes} bytes together, at most {settings.max_label_bytes} fit")
+        yield Violation(f"{where}.labels", f"have {label_bytes} bytes together, at most {settings.max_label_bytes} fit")
     if job.HasField("deadline") and job.deadline.ToNanoseconds() <= now().ToNanoseconds():
-        yield Violation("job.deadline", "has passed")
+        yield Violation(f"{where}.deadline", "has passed")
 
 
 def _stage_violations(stage: Stage, where: str, earlier: list[str]) -> Iterator[Violation]:
@@ -116,21 +128,21 @@ def _plan_violations(stage: Stage, where: str) -> Iterator[Violation]:
         yield Violation(f"{where}.plan.outputs", "must not name OUTPUT_FORMAT_UNSPECIFIED")
 
 
-async def check_names(job: Job, tenant: TenantId, catalog: CatalogReader, blobs: BlobStore) -> None:
+async def check_names(job: Job, field: str, tenant: TenantId, catalog: CatalogReader, blobs: BlobStore) -> None:
     """Raise NotFound, FailedPrecondition or InvalidArgument if the job names what is not there or cannot serve."""
     for index, stage in enumerate(job.stages):
-        where = f"job.stages[{index}]"
+        where = f"{field}.stages[{index}]"
         task = str(stage.WhichOneof("task"))
         await _check_catalog(stage, catalog)
-        for field, name in _artifacts_named(stage):
-            await _check_artifact(name, tenant, blobs, f"{where}.{field}")
+        for named, name in _artifacts_named(stage):
+            await _check_artifact(name, tenant, blobs, f"{where}.{named}")
         for number, source in enumerate(stage.inputs):
             if source.HasField("artifact"):
-                field = f"{where}.inputs[{number}].artifact"
-                artifact = await _check_artifact(source.artifact, tenant, blobs, field)
+                named = f"{where}.inputs[{number}].artifact"
+                artifact = await _check_artifact(source.artifact, tenant, blobs, named)
                 if task in _PICTURE_FIELD and not artifact.media_type.startswith("image/"):
                     text = f"is {artifact.media_type or 'of unknown type'}, not a picture that can be decoded"
-                    raise InvalidArgument.of_field(field, text, reason="NOT_A_PICTURE")
+                    raise InvalidArgument.of_field(named, text, reason="NOT_A_PICTURE")
 
 
 async def _check_catalog(stage: Stage, catalog: CatalogReader) -> None:

@@ -43,14 +43,8 @@ async def promise(
 
     Raises AlreadyExists if the id stands for another payload (unless `any_payload`), Unavailable.
     """
-    mine = Reservation(payload_sha256=_digest(payload), job=new_job_id(), accepted=accepted.SerializeToString())
-    holds = await _reserve(bus, tenant, request_id, mine) if request_id else mine
-    if holds.payload_sha256 != mine.payload_sha256 and not any_payload:
-        raise AlreadyExists(
-            "REQUEST_ID_REUSED",
-            f"request_id {request_id!r} stands for jobs/{holds.job}, whose payload was another: use a new id",
-            metadata={"job": f"jobs/{holds.job}"},
-        )
+    mine = Reservation(payload_sha256=digest_of(payload), job=new_job_id(), accepted=accepted.SerializeToString())
+    holds = await reserve(bus, tenant, request_id, mine, any_payload=any_payload) if request_id else mine
     return Promised(JobRef(tenant, JobId(holds.job)), JobEvent.FromString(holds.accepted))
 
 
@@ -67,8 +61,25 @@ async def fulfil(log: JobLog, accepted: JobEvent) -> list[JobEvent]:
     return [stored]
 
 
-async def _reserve(bus: Bus, tenant: TenantId, request_id: str, mine: Reservation) -> Reservation:
-    """The reservation that holds for the id: mine, or the one that was first."""
+async def reserve(
+    bus: Bus, tenant: TenantId, request_id: str, mine: Reservation, *, any_payload: bool = False
+) -> Reservation:
+    """The reservation that holds for the id: mine, or the one that was first.
+
+    Raises AlreadyExists if that one was made with another payload (unless `any_payload`), Unavailable.
+    """
+    holds = await _first(bus, tenant, request_id, mine)
+    if holds.payload_sha256 != mine.payload_sha256 and not any_payload:
+        first = f"batches/{holds.batch.batch}" if holds.HasField("batch") else f"jobs/{holds.job}"
+        raise AlreadyExists(
+            "REQUEST_ID_REUSED",
+            f"request_id {request_id!r} stands for {first}, whose payload was another: use a new id",
+            metadata={"batch" if holds.HasField("batch") else "job": first},
+        )
+    return holds
+
+
+async def _first(bus: Bus, tenant: TenantId, request_id: str, mine: Reservation) -> Reservation:
     key = f"{tenant}.{hashlib.sha256(request_id.encode()).hexdigest()[:40]}"
     bucket = await bus.bucket(REQUESTS)
     try:
@@ -83,5 +94,10 @@ async def _reserve(bus: Bus, tenant: TenantId, request_id: str, mine: Reservatio
         raise nats_away() from error
 
 
-def _digest(job: Job) -> bytes:
-    return hashlib.sha256(job.SerializeToString(deterministic=True)).digest()
+def digest_of(*jobs: Job) -> bytes:
+    """SHA-256 over what was asked for."""
+    digest = hashlib.sha256()
+    for job in jobs:
+        data = job.SerializeToString(deterministic=True)
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.digest()

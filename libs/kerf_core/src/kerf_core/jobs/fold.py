@@ -83,6 +83,8 @@ def _accept(entry: JobEvent) -> JobHead:
     )
     if job.HasField("deadline"):
         head.deadline.CopyFrom(job.deadline)
+    if entry.accepted.HasField("batch"):
+        head.batch.CopyFrom(entry.accepted.batch)
     return head
 
 

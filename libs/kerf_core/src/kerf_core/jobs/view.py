@@ -44,6 +44,7 @@ class JobView:
         self._ids: dict[TenantId, list[JobId]] = defaultdict(list)
         self._dead: list[tuple[JobId, TenantId]] = []
         self._open_counts: Counter[TenantId] = Counter()
+        self._batches: dict[tuple[TenantId, str], set[JobRef]] = defaultdict(set)
         self._changed: list[Callable[[Row], None]] = []
         feed.listen(self._entry)
 
@@ -62,6 +63,11 @@ class JobView:
     def open_count(self, tenant: TenantId) -> int:
         """The tenant's jobs without a terminal entry."""
         return self._open_counts[tenant]
+
+    def batch(self, tenant: TenantId, name: str) -> list[Row]:
+        """The jobs of a batch that are known here, in their order."""
+        rows = [self._rows[ref] for ref in self._batches.get((tenant, name), ())]
+        return sorted(rows, key=lambda row: row.head.batch.index)
 
     def newest_first(self, tenant: TenantId, before: JobId | None = None) -> Iterator[Row]:
         """The tenant's jobs, newest first, those older than `before` only."""
@@ -89,6 +95,8 @@ class JobView:
         )
         if known is None:
             insort(self._ids[ref.tenant], ref.job)
+            if row.head.HasField("batch"):
+                self._batches[ref.tenant, row.head.batch.name].add(ref)
         self._rows[ref] = row
         was_open = ref in self._open
         self._open_counts[ref.tenant] += (not row.ended) - was_open

@@ -192,6 +192,7 @@ class JobHead(_message.Message):
     CANCEL_REQUESTED_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
     state: _job_pb2.JobState.ValueType
     """State."""
     stage: _builtins.int
@@ -234,6 +235,10 @@ class JobHead(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """When it ended."""
 
+    @_builtins.property
+    def batch(self) -> Global___BatchPlace:
+        """Set where it was accepted together with others."""
+
     def __init__(
         self,
         *,
@@ -251,10 +256,11 @@ class JobHead(_message.Message):
         cancel_requested: _builtins.bool = ...,
         priority: _job_pb2.Priority.ValueType = ...,
         reason: _builtins.str = ...,
+        batch: Global___BatchPlace | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deadline", b"deadline", "end_time", b"end_time", "retry_at", b"retry_at", "stage_ready_time", b"stage_ready_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "create_time", b"create_time", "deadline", b"deadline", "end_time", b"end_time", "retry_at", b"retry_at", "stage_ready_time", b"stage_ready_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cancel_requested", b"cancel_requested", "create_time", b"create_time", "deadline", b"deadline", "end_time", b"end_time", "fence", b"fence", "kinds", b"kinds", "labels", b"labels", "priority", b"priority", "reason", b"reason", "retry_at", b"retry_at", "stage", b"stage", "stage_ready_time", b"stage_ready_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "batch", b"batch", "cancel_requested", b"cancel_requested", "create_time", b"create_time", "deadline", b"deadline", "end_time", b"end_time", "fence", b"fence", "kinds", b"kinds", "labels", b"labels", "priority", b"priority", "reason", b"reason", "retry_at", b"retry_at", "stage", b"stage", "stage_ready_time", b"stage_ready_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -267,22 +273,58 @@ class Accepted(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def job(self) -> _job_pb2.Job:
         """Spec; output-only fields are unset."""
+
+    @_builtins.property
+    def batch(self) -> Global___BatchPlace:
+        """Where it was accepted together with others."""
 
     def __init__(
         self,
         *,
         job: _job_pb2.Job | None = ...,
+        batch: Global___BatchPlace | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "job", b"job"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Accepted: _TypeAlias = Accepted  # noqa: Y015
+
+@_typing.final
+class BatchPlace(_message.Message):
+    """A job's place in a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`batches/<id>`."""
+    index: _builtins.int
+    """Counted from 0."""
+    size: _builtins.int
+    """Jobs in the batch."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        index: _builtins.int = ...,
+        size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "name", b"name", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchPlace: _TypeAlias = BatchPlace  # noqa: Y015
 
 @_typing.final
 class Queued(_message.Message):

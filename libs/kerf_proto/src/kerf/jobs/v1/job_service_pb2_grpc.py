@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from kerf.jobs.v1 import batch_pb2 as kerf_dot_jobs_dot_v1_dot_batch__pb2
 from kerf.jobs.v1 import event_pb2 as kerf_dot_jobs_dot_v1_dot_event__pb2
 from kerf.jobs.v1 import job_pb2 as kerf_dot_jobs_dot_v1_dot_job__pb2
 from kerf.jobs.v1 import job_service_pb2 as kerf_dot_jobs_dot_v1_dot_job__service__pb2
@@ -72,6 +73,26 @@ class JobServiceStub:
                 request_serializer=kerf_dot_jobs_dot_v1_dot_job__service__pb2.CreateJobRequest.SerializeToString,
                 response_deserializer=kerf_dot_jobs_dot_v1_dot_event__pb2.JobEvent.FromString,
                 _registered_method=True)
+        self.CreateBatch = channel.unary_unary(
+                '/kerf.jobs.v1.JobService/CreateBatch',
+                request_serializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.CreateBatchRequest.SerializeToString,
+                response_deserializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.Batch.FromString,
+                _registered_method=True)
+        self.GetBatch = channel.unary_unary(
+                '/kerf.jobs.v1.JobService/GetBatch',
+                request_serializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.GetBatchRequest.SerializeToString,
+                response_deserializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.Batch.FromString,
+                _registered_method=True)
+        self.WatchBatch = channel.unary_stream(
+                '/kerf.jobs.v1.JobService/WatchBatch',
+                request_serializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.WatchBatchRequest.SerializeToString,
+                response_deserializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.WatchBatchResponse.FromString,
+                _registered_method=True)
+        self.CancelBatch = channel.unary_unary(
+                '/kerf.jobs.v1.JobService/CancelBatch',
+                request_serializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.CancelBatchRequest.SerializeToString,
+                response_deserializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.Batch.FromString,
+                _registered_method=True)
         self.ListDeadLetters = channel.unary_unary(
                 '/kerf.jobs.v1.JobService/ListDeadLetters',
                 request_serializer=kerf_dot_jobs_dot_v1_dot_job__service__pb2.ListDeadLettersRequest.SerializeToString,
@@ -132,6 +153,34 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateBatch(self, request, context):
+        """Accepts up to 1,000 jobs, all or none. Idempotent by `request_id`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBatch(self, request, context):
+        """Shows a batch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchBatch(self, request, context):
+        """Streams the batch whenever it changed, at most a few times a second; ends when all its jobs have ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelBatch(self, request, context):
+        """Cancels every job of the batch that has not ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListDeadLetters(self, request, context):
         """Lists jobs of all tenants whose attempts were used up. Operators only.
         """
@@ -176,6 +225,26 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.RunJob,
                     request_deserializer=kerf_dot_jobs_dot_v1_dot_job__service__pb2.CreateJobRequest.FromString,
                     response_serializer=kerf_dot_jobs_dot_v1_dot_event__pb2.JobEvent.SerializeToString,
+            ),
+            'CreateBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateBatch,
+                    request_deserializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.CreateBatchRequest.FromString,
+                    response_serializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.Batch.SerializeToString,
+            ),
+            'GetBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBatch,
+                    request_deserializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.GetBatchRequest.FromString,
+                    response_serializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.Batch.SerializeToString,
+            ),
+            'WatchBatch': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchBatch,
+                    request_deserializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.WatchBatchRequest.FromString,
+                    response_serializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.WatchBatchResponse.SerializeToString,
+            ),
+            'CancelBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelBatch,
+                    request_deserializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.CancelBatchRequest.FromString,
+                    response_serializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.Batch.SerializeToString,
             ),
             'ListDeadLetters': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDeadLetters,
@@ -373,6 +442,114 @@ class JobService:
             '/kerf.jobs.v1.JobService/RunJob',
             kerf_dot_jobs_dot_v1_dot_job__service__pb2.CreateJobRequest.SerializeToString,
             kerf_dot_jobs_dot_v1_dot_event__pb2.JobEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kerf.jobs.v1.JobService/CreateBatch',
+            kerf_dot_jobs_dot_v1_dot_batch__pb2.CreateBatchRequest.SerializeToString,
+            kerf_dot_jobs_dot_v1_dot_batch__pb2.Batch.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kerf.jobs.v1.JobService/GetBatch',
+            kerf_dot_jobs_dot_v1_dot_batch__pb2.GetBatchRequest.SerializeToString,
+            kerf_dot_jobs_dot_v1_dot_batch__pb2.Batch.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kerf.jobs.v1.JobService/WatchBatch',
+            kerf_dot_jobs_dot_v1_dot_batch__pb2.WatchBatchRequest.SerializeToString,
+            kerf_dot_jobs_dot_v1_dot_batch__pb2.WatchBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kerf.jobs.v1.JobService/CancelBatch',
+            kerf_dot_jobs_dot_v1_dot_batch__pb2.CancelBatchRequest.SerializeToString,
+            kerf_dot_jobs_dot_v1_dot_batch__pb2.Batch.FromString,
             options,
             channel_credentials,
             insecure,

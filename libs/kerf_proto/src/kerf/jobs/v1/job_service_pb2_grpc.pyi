@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from kerf.jobs.v1 import batch_pb2 as _batch_pb2
 from kerf.jobs.v1 import event_pb2 as _event_pb2
 from kerf.jobs.v1 import job_pb2 as _job_pb2
 from kerf.jobs.v1 import job_service_pb2 as _job_service_pb2
@@ -49,6 +50,14 @@ class JobServiceStub:
     """Streams every event after a sequence number, then live ones; ends after the terminal event."""
     RunJob: _grpc.UnaryStreamMultiCallable[_job_service_pb2.CreateJobRequest, _event_pb2.JobEvent]
     """Creates and watches in one call."""
+    CreateBatch: _grpc.UnaryUnaryMultiCallable[_batch_pb2.CreateBatchRequest, _batch_pb2.Batch]
+    """Accepts up to 1,000 jobs, all or none. Idempotent by `request_id`."""
+    GetBatch: _grpc.UnaryUnaryMultiCallable[_batch_pb2.GetBatchRequest, _batch_pb2.Batch]
+    """Shows a batch."""
+    WatchBatch: _grpc.UnaryStreamMultiCallable[_batch_pb2.WatchBatchRequest, _batch_pb2.WatchBatchResponse]
+    """Streams the batch whenever it changed, at most a few times a second; ends when all its jobs have ended."""
+    CancelBatch: _grpc.UnaryUnaryMultiCallable[_batch_pb2.CancelBatchRequest, _batch_pb2.Batch]
+    """Cancels every job of the batch that has not ended."""
     ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListDeadLettersRequest, _job_service_pb2.ListDeadLettersResponse]
     """Lists jobs of all tenants whose attempts were used up. Operators only."""
 
@@ -71,6 +80,14 @@ class JobServiceAsyncStub(JobServiceStub):
     """Streams every event after a sequence number, then live ones; ends after the terminal event."""
     RunJob: _aio.UnaryStreamMultiCallable[_job_service_pb2.CreateJobRequest, _event_pb2.JobEvent]  # type: ignore[assignment]
     """Creates and watches in one call."""
+    CreateBatch: _aio.UnaryUnaryMultiCallable[_batch_pb2.CreateBatchRequest, _batch_pb2.Batch]  # type: ignore[assignment]
+    """Accepts up to 1,000 jobs, all or none. Idempotent by `request_id`."""
+    GetBatch: _aio.UnaryUnaryMultiCallable[_batch_pb2.GetBatchRequest, _batch_pb2.Batch]  # type: ignore[assignment]
+    """Shows a batch."""
+    WatchBatch: _aio.UnaryStreamMultiCallable[_batch_pb2.WatchBatchRequest, _batch_pb2.WatchBatchResponse]  # type: ignore[assignment]
+    """Streams the batch whenever it changed, at most a few times a second; ends when all its jobs have ended."""
+    CancelBatch: _aio.UnaryUnaryMultiCallable[_batch_pb2.CancelBatchRequest, _batch_pb2.Batch]  # type: ignore[assignment]
+    """Cancels every job of the batch that has not ended."""
     ListDeadLetters: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListDeadLettersRequest, _job_service_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
     """Lists jobs of all tenants whose attempts were used up. Operators only."""
 
@@ -132,6 +149,38 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_event_pb2.JobEvent], _abc.AsyncIterator[_event_pb2.JobEvent]]:
         """Creates and watches in one call."""
+
+    @_abc_1.abstractmethod
+    def CreateBatch(
+        self,
+        request: _batch_pb2.CreateBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_batch_pb2.Batch, _abc.Awaitable[_batch_pb2.Batch]]:
+        """Accepts up to 1,000 jobs, all or none. Idempotent by `request_id`."""
+
+    @_abc_1.abstractmethod
+    def GetBatch(
+        self,
+        request: _batch_pb2.GetBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_batch_pb2.Batch, _abc.Awaitable[_batch_pb2.Batch]]:
+        """Shows a batch."""
+
+    @_abc_1.abstractmethod
+    def WatchBatch(
+        self,
+        request: _batch_pb2.WatchBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_batch_pb2.WatchBatchResponse], _abc.AsyncIterator[_batch_pb2.WatchBatchResponse]]:
+        """Streams the batch whenever it changed, at most a few times a second; ends when all its jobs have ended."""
+
+    @_abc_1.abstractmethod
+    def CancelBatch(
+        self,
+        request: _batch_pb2.CancelBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_batch_pb2.Batch, _abc.Awaitable[_batch_pb2.Batch]]:
+        """Cancels every job of the batch that has not ended."""
 
     @_abc_1.abstractmethod
     def ListDeadLetters(

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkerf/runtime/v1/runtime.proto\x12\x0fkerf.runtime.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"D\n\x0bReservation\x12\x16\n\x0epayload_sha256\x18\x01 \x01(\x0c\x12\x0b\n\x03job\x18\x02 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x0c\"p\n\x06\x41piKey\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08operator\x18\x02 \x01(\x08\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"5\n\x05Slots\x12\x10\n\x08\x63\x61pacity\x18\x01 \x01(\x05\x12\x0c\n\x04\x66ree\x18\x02 \x01(\x05\x12\x0c\n\x04node\x18\x03 \x01(\t\"9\n\x07\x43\x61talog\x12.\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1d.kerf.runtime.v1.CatalogEntry\"C\n\x0c\x43\x61talogEntry\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0erefused_reason\x18\x03 \x01(\t\"\x87\x01\n\x06Quotas\x12\x35\n\x07tenants\x18\x01 \x03(\x0b\x32$.kerf.runtime.v1.Quotas.TenantsEntry\x1a\x46\n\x0cTenantsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.kerf.runtime.v1.Quota:\x02\x38\x01\"\\\n\x05Quota\x12\x0e\n\x06weight\x18\x01 \x01(\x01\x12\x13\n\x0bmax_running\x18\x02 \x01(\x05\x12\x15\n\rmax_open_jobs\x18\x03 \x01(\x05\x12\x17\n\x0fjobs_per_second\x18\x04 \x01(\x01\"\x17\n\x05Lease\x12\x0e\n\x06holder\x18\x01 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkerf/runtime/v1/runtime.proto\x12\x0fkerf.runtime.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"v\n\x0bReservation\x12\x16\n\x0epayload_sha256\x18\x01 \x01(\x0c\x12\x0b\n\x03job\x18\x02 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x0c\x12\x30\n\x05\x62\x61tch\x18\x04 \x01(\x0b\x32!.kerf.runtime.v1.BatchReservation\"Y\n\x10\x42\x61tchReservation\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\t\x12\x0c\n\x04jobs\x18\x02 \x03(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\x06\x41piKey\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08operator\x18\x02 \x01(\x08\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"5\n\x05Slots\x12\x10\n\x08\x63\x61pacity\x18\x01 \x01(\x05\x12\x0c\n\x04\x66ree\x18\x02 \x01(\x05\x12\x0c\n\x04node\x18\x03 \x01(\t\"9\n\x07\x43\x61talog\x12.\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1d.kerf.runtime.v1.CatalogEntry\"C\n\x0c\x43\x61talogEntry\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0erefused_reason\x18\x03 \x01(\t\"\x87\x01\n\x06Quotas\x12\x35\n\x07tenants\x18\x01 \x03(\x0b\x32$.kerf.runtime.v1.Quotas.TenantsEntry\x1a\x46\n\x0cTenantsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.kerf.runtime.v1.Quota:\x02\x38\x01\"\\\n\x05Quota\x12\x0e\n\x06weight\x18\x01 \x01(\x01\x12\x13\n\x0bmax_running\x18\x02 \x01(\x05\x12\x15\n\rmax_open_jobs\x18\x03 \x01(\x05\x12\x17\n\x0fjobs_per_second\x18\x04 \x01(\x01\"\x17\n\x05Lease\x12\x0e\n\x06holder\x18\x01 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,21 +35,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUOTAS_TENANTSENTRY']._loaded_options = None
   _globals['_QUOTAS_TENANTSENTRY']._serialized_options = b'8\001'
   _globals['_RESERVATION']._serialized_start=83
-  _globals['_RESERVATION']._serialized_end=151
-  _globals['_APIKEY']._serialized_start=153
-  _globals['_APIKEY']._serialized_end=265
-  _globals['_SLOTS']._serialized_start=267
-  _globals['_SLOTS']._serialized_end=320
-  _globals['_CATALOG']._serialized_start=322
-  _globals['_CATALOG']._serialized_end=379
-  _globals['_CATALOGENTRY']._serialized_start=381
-  _globals['_CATALOGENTRY']._serialized_end=448
-  _globals['_QUOTAS']._serialized_start=451
-  _globals['_QUOTAS']._serialized_end=586
-  _globals['_QUOTAS_TENANTSENTRY']._serialized_start=516
-  _globals['_QUOTAS_TENANTSENTRY']._serialized_end=586
-  _globals['_QUOTA']._serialized_start=588
-  _globals['_QUOTA']._serialized_end=680
-  _globals['_LEASE']._serialized_start=682
-  _globals['_LEASE']._serialized_end=705
+  _globals['_RESERVATION']._serialized_end=201
+  _globals['_BATCHRESERVATION']._serialized_start=203
+  _globals['_BATCHRESERVATION']._serialized_end=292
+  _globals['_APIKEY']._serialized_start=294
+  _globals['_APIKEY']._serialized_end=406
+  _globals['_SLOTS']._serialized_start=408
+  _globals['_SLOTS']._serialized_end=461
+  _globals['_CATALOG']._serialized_start=463
+  _globals['_CATALOG']._serialized_end=520
+  _globals['_CATALOGENTRY']._serialized_start=522
+  _globals['_CATALOGENTRY']._serialized_end=589
+  _globals['_QUOTAS']._serialized_start=592
+  _globals['_QUOTAS']._serialized_end=727
+  _globals['_QUOTAS_TENANTSENTRY']._serialized_start=657
+  _globals['_QUOTAS_TENANTSENTRY']._serialized_end=727
+  _globals['_QUOTA']._serialized_start=729
+  _globals['_QUOTA']._serialized_end=821
+  _globals['_LEASE']._serialized_start=823
+  _globals['_LEASE']._serialized_end=846
 # @@protoc_insertion_point(module_scope)

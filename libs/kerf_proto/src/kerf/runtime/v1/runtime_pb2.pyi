@@ -28,26 +28,68 @@ class Reservation(_message.Message):
     PAYLOAD_SHA256_FIELD_NUMBER: _builtins.int
     JOB_FIELD_NUMBER: _builtins.int
     ACCEPTED_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
     payload_sha256: _builtins.bytes
     """SHA-256 of the request's deterministic bytes."""
     job: _builtins.str
     """Job id that was drawn for it."""
     accepted: _builtins.bytes
     """The Accepted entry to append, so that whoever replays the request finishes with the same choices (seeds, time)."""
+    @_builtins.property
+    def batch(self) -> Global___BatchReservation:
+        """Instead of `job` and `accepted`, for a batch: its id, its jobs' ids in order, and the time; the choices follow from
+        the ids.
+        """
+
     def __init__(
         self,
         *,
         payload_sha256: _builtins.bytes = ...,
         job: _builtins.str = ...,
         accepted: _builtins.bytes = ...,
+        batch: Global___BatchReservation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "job", b"job", "payload_sha256", b"payload_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "batch", b"batch", "job", b"job", "payload_sha256", b"payload_sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Reservation: _TypeAlias = Reservation  # noqa: Y015
+
+@_typing.final
+class BatchReservation(_message.Message):
+    """What a request id stands for that was sent with a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: _builtins.int
+    JOBS_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    batch: _builtins.str
+    """Id of the batch."""
+    @_builtins.property
+    def jobs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Job ids."""
+
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was accepted."""
+
+    def __init__(
+        self,
+        *,
+        batch: _builtins.str = ...,
+        jobs: _abc.Iterable[_builtins.str] | None = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "jobs", b"jobs", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchReservation: _TypeAlias = BatchReservation  # noqa: Y015
 
 @_typing.final
 class ApiKey(_message.Message):
