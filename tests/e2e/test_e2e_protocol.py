@@ -80,6 +80,25 @@ async def test_a_task_that_always_fails_ends_as_a_dead_letter_and_disturbs_nobod
     assert refusal.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
+async def test_an_operator_tries_a_dead_letter_again_for_its_tenant(caller: Caller, stranger: Caller) -> None:
+    dead = (await stranger.run(noop_job(1, fail_with="the mirror is dirty")))[0].job
+    request = api.RetryDeadLetterRequest(tenant="stranger", name=dead, request_id="again")
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await stranger.jobs.RetryDeadLetter(request, metadata=stranger.metadata)
+    assert refusal.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    again = await caller.jobs.RetryDeadLetter(request, metadata=caller.metadata)
+    assert (await caller.jobs.RetryDeadLetter(request, metadata=caller.metadata)).name == again.name
+    assert (await stranger.get(again.name)).retry_of == dead
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await caller.get(again.name)
+    assert refusal.value.code() is grpc.StatusCode.NOT_FOUND
+    well = (await stranger.run(noop_job()))[0].job
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        request = api.RetryDeadLetterRequest(tenant="stranger", name=well)
+        await caller.jobs.RetryDeadLetter(request, metadata=caller.metadata)
+    assert reason_of_call(refusal.value) == "DEAD_LETTER_NOT_FOUND"
+
+
 async def test_the_first_terminal_entry_stands(caller: Caller) -> None:
     ended = (await caller.run(noop_job()))[0].job
     cancelled = await caller.jobs.CancelJob(api.CancelJobRequest(name=ended), metadata=caller.metadata)

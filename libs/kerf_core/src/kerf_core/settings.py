@@ -72,7 +72,7 @@ class ServiceSettings(BaseSettings):
     stage_slots: int = Field(1, ge=1, le=1024, description="Stages and direct calls that compute at once.")
     max_attempts: int = Field(3, ge=1, le=20, description="Attempts before a stage fails for good.")
     retry_backoff: Duration = Field(
-        timedelta(seconds=2), description="Wait before attempt 2; doubles for each later one."
+        timedelta(seconds=2), description="Wait before attempt 2, ± 20 %; doubles for each later one."
     )
     ack_wait: Duration = Field(
         timedelta(seconds=15), description="Silence after which a stage is handed to another worker."

@@ -29,7 +29,7 @@ from kerf_core.jobs.dispatch import Dispatcher
 from kerf_core.jobs.fold import TERMINAL, IllegalEntry
 from kerf_core.jobs.names import TOKEN, JobRef
 from kerf_core.jobs.view import JobView, Row
-from kerf_core.stages import JobId
+from kerf_core.stages import JobId, TenantId
 from kerf_gateway.acceptance import Acceptance
 from kerf_gateway.batches import Batches
 from kerf_gateway.projection import job_of, summary_of
@@ -89,14 +89,27 @@ class JobServicer(JobServiceServicer):
         return job_of(ref, await self._entries(ref))
 
     async def RetryJob(self, request: api.RetryJobRequest, context: Context) -> Job:
-        entries = await self._entries(_ref(request.name))
+        self._quotas.check_rate(current_tenant())
+        return await self._again(_ref(request.name), request.request_id)
+
+    async def RetryDeadLetter(self, request: api.RetryDeadLetterRequest, context: Context) -> Job:
+        require_operator()
+        ref = JobRef(TenantId(request.tenant), _ref(request.name).job)
+        row = self._view.get(ref)
+        if row is None or not row.attempts_exhausted:
+            text = f"{request.name} of {request.tenant} is no dead letter: ListDeadLetters shows those there are"
+            raise NotFound("DEAD_LETTER_NOT_FOUND", text)
+        return await self._again(ref, request.request_id)
+
+    async def _again(self, ref: JobRef, request_id: str) -> Job:
+        """A new job of the same tenant with the spec of one that ended."""
+        entries = await self._entries(ref)
         if entries[-1].head.state not in TERMINAL:
-            raise FailedPrecondition("JOB_NOT_ENDED", f"{request.name} has not ended yet: cancel it, or wait")
+            raise FailedPrecondition("JOB_NOT_ENDED", f"{ref.name} has not ended yet: cancel it, or wait")
         again = clean(entries[0].accepted.job)
         again.ClearField("deadline")
-        again.retry_of = request.name
-        self._quotas.check_rate(current_tenant())
-        promised = await self._admit(request.request_id, again)
+        again.retry_of = ref.name
+        promised = await self._admit(ref.tenant, request_id, again)
         return job_of(promised.ref, await self._acceptance.fulfil(promised))
 
     async def WatchJob(self, request: api.WatchJobRequest, context: Context) -> AsyncIterator[JobEvent]:
@@ -174,13 +187,13 @@ class JobServicer(JobServiceServicer):
         check_shape({"job": request.job}, self._settings)
         job = clean(request.job)
         await check_names(job, "job", tenant, self._catalog, self._blobs)
-        return await self._admit(request.request_id, job)
+        return await self._admit(tenant, request.request_id, job)
 
-    async def _admit(self, request_id: str, job: Job) -> Promised:
+    async def _admit(self, tenant: TenantId, request_id: str, job: Job) -> Promised:
         """Promise the job if the tenant may have one more; a replay finds its job, whatever the quota says."""
-        promised = await self._acceptance.promise(current_tenant(), request_id, job)
+        promised = await self._acceptance.promise(tenant, request_id, job)
         if self._view.get(promised.ref) is None:
-            self._quotas.check_room(promised.ref.tenant)
+            self._quotas.check_room(tenant)
         return promised
 
     async def _entries(self, ref: JobRef) -> list[JobEvent]:

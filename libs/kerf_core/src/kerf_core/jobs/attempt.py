@@ -50,6 +50,8 @@ _INPUT_LOST = "INPUT_LOST"
 _REBUILD_WAIT = timedelta(seconds=1)
 _REBUILD_LONGEST_WAIT = timedelta(seconds=30)
 _LISTEN_AFTER_SECONDS = 0.05
+_JITTER = secrets.SystemRandom()
+"""What failed together should not come again together."""
 
 
 @dataclass
@@ -304,7 +306,7 @@ async def _fail(attempt: Attempt, error: KerfError, start: JobEvent, entries: li
         return "handed_back"
     exhausted = start.head.attempts >= attempt.settings.max_attempts
     if error.retryable and not exhausted:
-        delay = attempt.settings.retry_backoff * 2 ** (start.head.attempts - 1)
+        delay = attempt.settings.retry_backoff * 2 ** (start.head.attempts - 1) * _JITTER.uniform(0.8, 1.2)
         lost = AttemptLost(reason=error.reason, message=error.message, retry_at=_later(delay))
         await attempt.log.append(JobEvent(attempt_lost=lost), fence=fence)
         await attempt.message.nak(delay=delay.total_seconds())

@@ -98,6 +98,11 @@ class JobServiceStub:
                 request_serializer=kerf_dot_jobs_dot_v1_dot_job__service__pb2.ListDeadLettersRequest.SerializeToString,
                 response_deserializer=kerf_dot_jobs_dot_v1_dot_job__service__pb2.ListDeadLettersResponse.FromString,
                 _registered_method=True)
+        self.RetryDeadLetter = channel.unary_unary(
+                '/kerf.jobs.v1.JobService/RetryDeadLetter',
+                request_serializer=kerf_dot_jobs_dot_v1_dot_job__service__pb2.RetryDeadLetterRequest.SerializeToString,
+                response_deserializer=kerf_dot_jobs_dot_v1_dot_job__pb2.Job.FromString,
+                _registered_method=True)
 
 
 class JobServiceServicer:
@@ -188,6 +193,13 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryDeadLetter(self, request, context):
+        """Creates a new job of the same tenant with the spec of a dead letter. Operators only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -250,6 +262,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.ListDeadLetters,
                     request_deserializer=kerf_dot_jobs_dot_v1_dot_job__service__pb2.ListDeadLettersRequest.FromString,
                     response_serializer=kerf_dot_jobs_dot_v1_dot_job__service__pb2.ListDeadLettersResponse.SerializeToString,
+            ),
+            'RetryDeadLetter': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryDeadLetter,
+                    request_deserializer=kerf_dot_jobs_dot_v1_dot_job__service__pb2.RetryDeadLetterRequest.FromString,
+                    response_serializer=kerf_dot_jobs_dot_v1_dot_job__pb2.Job.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -577,6 +594,33 @@ class JobService:
             '/kerf.jobs.v1.JobService/ListDeadLetters',
             kerf_dot_jobs_dot_v1_dot_job__service__pb2.ListDeadLettersRequest.SerializeToString,
             kerf_dot_jobs_dot_v1_dot_job__service__pb2.ListDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryDeadLetter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kerf.jobs.v1.JobService/RetryDeadLetter',
+            kerf_dot_jobs_dot_v1_dot_job__service__pb2.RetryDeadLetterRequest.SerializeToString,
+            kerf_dot_jobs_dot_v1_dot_job__pb2.Job.FromString,
             options,
             channel_credentials,
             insecure,

@@ -60,6 +60,8 @@ class JobServiceStub:
     """Cancels every job of the batch that has not ended."""
     ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListDeadLettersRequest, _job_service_pb2.ListDeadLettersResponse]
     """Lists jobs of all tenants whose attempts were used up. Operators only."""
+    RetryDeadLetter: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.RetryDeadLetterRequest, _job_pb2.Job]
+    """Creates a new job of the same tenant with the spec of a dead letter. Operators only."""
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
@@ -90,6 +92,8 @@ class JobServiceAsyncStub(JobServiceStub):
     """Cancels every job of the batch that has not ended."""
     ListDeadLetters: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListDeadLettersRequest, _job_service_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
     """Lists jobs of all tenants whose attempts were used up. Operators only."""
+    RetryDeadLetter: _aio.UnaryUnaryMultiCallable[_job_service_pb2.RetryDeadLetterRequest, _job_pb2.Job]  # type: ignore[assignment]
+    """Creates a new job of the same tenant with the spec of a dead letter. Operators only."""
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     """Accepts jobs and follows them. Execution is at least once; the visible result is exactly one."""
@@ -189,5 +193,13 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.ListDeadLettersResponse, _abc.Awaitable[_job_service_pb2.ListDeadLettersResponse]]:
         """Lists jobs of all tenants whose attempts were used up. Operators only."""
+
+    @_abc_1.abstractmethod
+    def RetryDeadLetter(
+        self,
+        request: _job_service_pb2.RetryDeadLetterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
+        """Creates a new job of the same tenant with the spec of a dead letter. Operators only."""
 
 def add_JobServiceServicer_to_server(servicer: JobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
