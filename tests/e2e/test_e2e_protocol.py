@@ -93,8 +93,8 @@ async def test_an_operator_tries_a_dead_letter_again_for_its_tenant(caller: Call
         await caller.get(again.name)
     assert refusal.value.code() is grpc.StatusCode.NOT_FOUND
     well = (await stranger.run(noop_job()))[0].job
+    request = api.RetryDeadLetterRequest(tenant="stranger", name=well)
     with pytest.raises(grpc.aio.AioRpcError) as refusal:
-        request = api.RetryDeadLetterRequest(tenant="stranger", name=well)
         await caller.jobs.RetryDeadLetter(request, metadata=caller.metadata)
     assert reason_of_call(refusal.value) == "DEAD_LETTER_NOT_FOUND"
 
