@@ -40,6 +40,12 @@ def current_tenant() -> TenantId:
     return _CALLER.get().tenant
 
 
+def visible_tenant() -> TenantId | None:
+    """The tenant whose things the running gRPC call may see; None = all of them (an operator's key)."""
+    caller = _CALLER.get()
+    return None if caller.operator else caller.tenant
+
+
 def require_operator() -> None:
     """Raise PermissionDenied unless the running call was made with an operator's key."""
     if not _CALLER.get().operator:

@@ -19,6 +19,7 @@ from kerf_gateway.acceptance import Acceptance
 from kerf_gateway.artifact_servicer import ArtifactServicer
 from kerf_gateway.batches import Batches
 from kerf_gateway.job_servicer import JobServicer
+from kerf_gateway.queue_stats import QueueBook
 from kerf_gateway.quotas import QuotaBook
 from kerf_gateway.settings import GatewaySettings
 from kerf_gateway.watchers import Watchers
@@ -32,8 +33,8 @@ def main() -> None:
         feed = EventFeed(runtime.bus, compare_every=settings.compare_every)
         view = JobView(feed)
         policy = FairShare(settings.starvation_bound)
-        quotas = QuotaBook(settings, view, policy)
         feed.listen(CostMeter(policy).entry)
+        quotas = QuotaBook(settings, view, policy)
         dispatcher = Dispatcher(runtime.bus, view, settings, runtime.worker, policy)
         batches = Batches(runtime.bus, view, settings)
         watchers = Watchers(runtime.bus, feed, view, settings.watch_queue)
@@ -45,23 +46,22 @@ def main() -> None:
             dispatcher=dispatcher,
             catalog=CatalogReader(runtime.bus),
             quotas=quotas,
+            queue=QueueBook(feed, view, dispatcher.board),
             blobs=runtime.blobs,
             settings=settings,
         )
-        await dispatcher.start()
-        await watchers.start()
-        await feed.start()
+        for part in (dispatcher, watchers, feed):
+            await part.start()
 
         async def background(server: GrpcServer) -> None:
-            dispatching = asyncio.create_task(dispatcher.run())
-            quoting = asyncio.create_task(quotas.follow(runtime.bus))
+            tasks = [asyncio.create_task(work) for work in (dispatcher.run(), quotas.follow(runtime.bus))]
             try:
                 await server.draining.wait()
                 watchers.drain()
                 batches.drain()
-                await dispatching
+                await asyncio.gather(*tasks)
             finally:
-                await end_tasks(dispatching, quoting)
+                await end_tasks(*tasks)
                 await feed.stop()
 
         return Parts(

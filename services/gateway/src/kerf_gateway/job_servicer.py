@@ -19,11 +19,12 @@ from kerf.jobs.v1.batch_pb2 import (
 from kerf.jobs.v1.event_pb2 import Cancelled, CancelRequested, JobEvent, Queued
 from kerf.jobs.v1.job_pb2 import Job
 from kerf.jobs.v1.job_service_pb2_grpc import JobServiceServicer
-from kerf_core.auth import current_tenant, require_operator
+from kerf.jobs.v1.queue_pb2 import GetQueueStatsRequest, QueueStats, WatchQueueRequest, WatchQueueResponse
+from kerf_core.auth import current_tenant, require_operator, visible_tenant
 from kerf_core.blobs import BlobStore
 from kerf_core.catalog import CatalogReader
 from kerf_core.errors import FailedPrecondition, InvalidArgument, NotFound
-from kerf_core.grpc_calls import Context
+from kerf_core.grpc_calls import Context, draining_error
 from kerf_core.jobs.acceptance import Promised
 from kerf_core.jobs.dispatch import Dispatcher
 from kerf_core.jobs.fold import TERMINAL, IllegalEntry
@@ -33,6 +34,7 @@ from kerf_core.stages import JobId, TenantId
 from kerf_gateway.acceptance import Acceptance
 from kerf_gateway.batches import Batches
 from kerf_gateway.projection import job_of, summary_of
+from kerf_gateway.queue_stats import QueueBook
 from kerf_gateway.quotas import QuotaBook
 from kerf_gateway.settings import GatewaySettings
 from kerf_gateway.spec import check_names, check_shape, clean
@@ -41,6 +43,8 @@ from kerf_gateway.watchers import Watchers
 _SAVES_ON_CANCEL = frozenset({"trainer"})
 _DEFAULT_PAGE = 50
 _CANCELS_AT_ONCE = 32
+_WATCH_SECONDS = 2.0
+_WATCH_LEAST_SECONDS = 0.2
 
 
 class JobServicer(JobServiceServicer):
@@ -56,6 +60,7 @@ class JobServicer(JobServiceServicer):
         dispatcher: Dispatcher,
         catalog: CatalogReader,
         quotas: QuotaBook,
+        queue: QueueBook,
         blobs: BlobStore,
         settings: GatewaySettings,
     ) -> None:
@@ -66,6 +71,7 @@ class JobServicer(JobServiceServicer):
         self._dispatcher = dispatcher
         self._catalog = catalog
         self._quotas = quotas
+        self._queue = queue
         self._blobs = blobs
         self._settings = settings
 
@@ -168,6 +174,16 @@ class JobServicer(JobServiceServicer):
 
         await asyncio.gather(*(cancel(row) for row in self._view.batch(tenant, batch.name) if not row.ended))
         return await self._batches.show(tenant, request.name)
+
+    async def GetQueueStats(self, request: GetQueueStatsRequest, context: Context) -> QueueStats:
+        return self._queue.stats(visible_tenant())
+
+    async def WatchQueue(self, request: WatchQueueRequest, context: Context) -> AsyncIterator[WatchQueueResponse]:
+        seconds = max(request.interval_seconds, _WATCH_LEAST_SECONDS) if request.interval_seconds else _WATCH_SECONDS
+        while not self._watchers.draining:
+            yield WatchQueueResponse(stats=self._queue.stats(visible_tenant()))
+            await asyncio.sleep(seconds)
+        raise draining_error()
 
     async def ListDeadLetters(
         self, request: api.ListDeadLettersRequest, context: Context

@@ -61,6 +61,11 @@ class Watchers:
 
         await self._bus.client.subscribe("kerf.v1.live.>", cb=received)
 
+    @property
+    def draining(self) -> bool:
+        """True once streams must end."""
+        return self._draining
+
     def drain(self) -> None:
         """End all streams with UNAVAILABLE, so that callers go on elsewhere."""
         self._draining = True

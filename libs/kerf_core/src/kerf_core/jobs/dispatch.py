@@ -73,6 +73,10 @@ class SlotBoard:
         """Free slots of all live workers of a kind."""
         return sum(slots.free for slots in self._live(kind))
 
+    def kinds(self) -> list[str]:
+        """Kinds that have a live worker."""
+        return sorted(kind for kind in list(self._heard) if self._live(kind))
+
     def _live(self, kind: str) -> list[Slots]:
         horizon = time.monotonic() - SLOTS_EXPIRE_SECONDS
         return [slots for slots, heard_at in self._heard[kind].values() if heard_at > horizon]

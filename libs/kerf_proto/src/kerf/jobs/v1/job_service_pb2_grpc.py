@@ -7,6 +7,7 @@ from kerf.jobs.v1 import batch_pb2 as kerf_dot_jobs_dot_v1_dot_batch__pb2
 from kerf.jobs.v1 import event_pb2 as kerf_dot_jobs_dot_v1_dot_event__pb2
 from kerf.jobs.v1 import job_pb2 as kerf_dot_jobs_dot_v1_dot_job__pb2
 from kerf.jobs.v1 import job_service_pb2 as kerf_dot_jobs_dot_v1_dot_job__service__pb2
+from kerf.jobs.v1 import queue_pb2 as kerf_dot_jobs_dot_v1_dot_queue__pb2
 
 GRPC_GENERATED_VERSION = '1.82.3'
 GRPC_VERSION = grpc.__version__
@@ -92,6 +93,16 @@ class JobServiceStub:
                 '/kerf.jobs.v1.JobService/CancelBatch',
                 request_serializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.CancelBatchRequest.SerializeToString,
                 response_deserializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.Batch.FromString,
+                _registered_method=True)
+        self.GetQueueStats = channel.unary_unary(
+                '/kerf.jobs.v1.JobService/GetQueueStats',
+                request_serializer=kerf_dot_jobs_dot_v1_dot_queue__pb2.GetQueueStatsRequest.SerializeToString,
+                response_deserializer=kerf_dot_jobs_dot_v1_dot_queue__pb2.QueueStats.FromString,
+                _registered_method=True)
+        self.WatchQueue = channel.unary_stream(
+                '/kerf.jobs.v1.JobService/WatchQueue',
+                request_serializer=kerf_dot_jobs_dot_v1_dot_queue__pb2.WatchQueueRequest.SerializeToString,
+                response_deserializer=kerf_dot_jobs_dot_v1_dot_queue__pb2.WatchQueueResponse.FromString,
                 _registered_method=True)
         self.ListDeadLetters = channel.unary_unary(
                 '/kerf.jobs.v1.JobService/ListDeadLetters',
@@ -186,6 +197,20 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetQueueStats(self, request, context):
+        """Shows how the queue stands: depth, age, throughput and wait, by kind, priority and tenant.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchQueue(self, request, context):
+        """Streams the same again and again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListDeadLetters(self, request, context):
         """Lists jobs of all tenants whose attempts were used up. Operators only.
         """
@@ -257,6 +282,16 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.CancelBatch,
                     request_deserializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.CancelBatchRequest.FromString,
                     response_serializer=kerf_dot_jobs_dot_v1_dot_batch__pb2.Batch.SerializeToString,
+            ),
+            'GetQueueStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetQueueStats,
+                    request_deserializer=kerf_dot_jobs_dot_v1_dot_queue__pb2.GetQueueStatsRequest.FromString,
+                    response_serializer=kerf_dot_jobs_dot_v1_dot_queue__pb2.QueueStats.SerializeToString,
+            ),
+            'WatchQueue': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchQueue,
+                    request_deserializer=kerf_dot_jobs_dot_v1_dot_queue__pb2.WatchQueueRequest.FromString,
+                    response_serializer=kerf_dot_jobs_dot_v1_dot_queue__pb2.WatchQueueResponse.SerializeToString,
             ),
             'ListDeadLetters': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDeadLetters,
@@ -567,6 +602,60 @@ class JobService:
             '/kerf.jobs.v1.JobService/CancelBatch',
             kerf_dot_jobs_dot_v1_dot_batch__pb2.CancelBatchRequest.SerializeToString,
             kerf_dot_jobs_dot_v1_dot_batch__pb2.Batch.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetQueueStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kerf.jobs.v1.JobService/GetQueueStats',
+            kerf_dot_jobs_dot_v1_dot_queue__pb2.GetQueueStatsRequest.SerializeToString,
+            kerf_dot_jobs_dot_v1_dot_queue__pb2.QueueStats.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kerf.jobs.v1.JobService/WatchQueue',
+            kerf_dot_jobs_dot_v1_dot_queue__pb2.WatchQueueRequest.SerializeToString,
+            kerf_dot_jobs_dot_v1_dot_queue__pb2.WatchQueueResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,6 +9,7 @@ from kerf.jobs.v1 import batch_pb2 as _batch_pb2
 from kerf.jobs.v1 import event_pb2 as _event_pb2
 from kerf.jobs.v1 import job_pb2 as _job_pb2
 from kerf.jobs.v1 import job_service_pb2 as _job_service_pb2
+from kerf.jobs.v1 import queue_pb2 as _queue_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -58,6 +59,10 @@ class JobServiceStub:
     """Streams the batch whenever it changed, at most a few times a second; ends when all its jobs have ended."""
     CancelBatch: _grpc.UnaryUnaryMultiCallable[_batch_pb2.CancelBatchRequest, _batch_pb2.Batch]
     """Cancels every job of the batch that has not ended."""
+    GetQueueStats: _grpc.UnaryUnaryMultiCallable[_queue_pb2.GetQueueStatsRequest, _queue_pb2.QueueStats]
+    """Shows how the queue stands: depth, age, throughput and wait, by kind, priority and tenant."""
+    WatchQueue: _grpc.UnaryStreamMultiCallable[_queue_pb2.WatchQueueRequest, _queue_pb2.WatchQueueResponse]
+    """Streams the same again and again."""
     ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListDeadLettersRequest, _job_service_pb2.ListDeadLettersResponse]
     """Lists jobs of all tenants whose attempts were used up. Operators only."""
     RetryDeadLetter: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.RetryDeadLetterRequest, _job_pb2.Job]
@@ -90,6 +95,10 @@ class JobServiceAsyncStub(JobServiceStub):
     """Streams the batch whenever it changed, at most a few times a second; ends when all its jobs have ended."""
     CancelBatch: _aio.UnaryUnaryMultiCallable[_batch_pb2.CancelBatchRequest, _batch_pb2.Batch]  # type: ignore[assignment]
     """Cancels every job of the batch that has not ended."""
+    GetQueueStats: _aio.UnaryUnaryMultiCallable[_queue_pb2.GetQueueStatsRequest, _queue_pb2.QueueStats]  # type: ignore[assignment]
+    """Shows how the queue stands: depth, age, throughput and wait, by kind, priority and tenant."""
+    WatchQueue: _aio.UnaryStreamMultiCallable[_queue_pb2.WatchQueueRequest, _queue_pb2.WatchQueueResponse]  # type: ignore[assignment]
+    """Streams the same again and again."""
     ListDeadLetters: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListDeadLettersRequest, _job_service_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
     """Lists jobs of all tenants whose attempts were used up. Operators only."""
     RetryDeadLetter: _aio.UnaryUnaryMultiCallable[_job_service_pb2.RetryDeadLetterRequest, _job_pb2.Job]  # type: ignore[assignment]
@@ -185,6 +194,22 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_batch_pb2.Batch, _abc.Awaitable[_batch_pb2.Batch]]:
         """Cancels every job of the batch that has not ended."""
+
+    @_abc_1.abstractmethod
+    def GetQueueStats(
+        self,
+        request: _queue_pb2.GetQueueStatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_pb2.QueueStats, _abc.Awaitable[_queue_pb2.QueueStats]]:
+        """Shows how the queue stands: depth, age, throughput and wait, by kind, priority and tenant."""
+
+    @_abc_1.abstractmethod
+    def WatchQueue(
+        self,
+        request: _queue_pb2.WatchQueueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_queue_pb2.WatchQueueResponse], _abc.AsyncIterator[_queue_pb2.WatchQueueResponse]]:
+        """Streams the same again and again."""
 
     @_abc_1.abstractmethod
     def ListDeadLetters(

@@ -1,0 +1,58 @@
+"""The queue's statistics through a real gateway."""
+
+from __future__ import annotations
+
+import asyncio
+
+from e2e_calls import Caller, noop_job
+from kerf.diffusion.v1.diffusion_pb2 import GenerateRequest
+from kerf.jobs.v1.job_pb2 import Job, Priority, Stage
+from kerf.jobs.v1.job_service_pb2 import CancelJobRequest
+from kerf.jobs.v1.queue_pb2 import GetQueueStatsRequest, QueueGroup, QueueStats, WatchQueueRequest
+
+
+async def stats_of(caller: Caller) -> QueueStats:
+    return await caller.jobs.GetQueueStats(GetQueueStatsRequest(), metadata=caller.metadata)
+
+
+def group(groups: list[QueueGroup], key: str) -> QueueGroup:
+    return next((group for group in groups if group.key == key), QueueGroup())
+
+
+async def test_what_waits_and_what_ran_is_counted_for_whom_it_belongs_to(caller: Caller, stranger: Caller) -> None:
+    waiting = Job(stages=[Stage(id="draw", generate=GenerateRequest(prompt="a fish"))], priority=Priority.PRIORITY_HIGH)
+    created = await stranger.create(waiting)  # nobody draws in this stack
+    await stranger.run(noop_job(2))
+    try:
+        async with asyncio.timeout(10):
+            while True:  # the gateway hears of it on its feed
+                own = await stats_of(stranger)
+                if group(list(own.kinds), "noop").completed_last_minute >= 2 and own.total.oldest_wait_seconds > 0.05:
+                    break
+                await asyncio.sleep(0.05)
+        drawing = group(list(own.kinds), "diffusion")
+        assert (drawing.waiting, drawing.running, drawing.mean_wait_seconds) == (1, 0, -1)
+        assert group(list(own.priorities), "high").waiting == 1
+        assert [one.key for one in own.tenants] == ["stranger"]
+        ran = group(list(own.kinds), "noop")
+        assert ran.started_last_minute >= 2
+        assert ran.mean_wait_seconds >= 0
+        assert own.free_slots["noop"] > 0
+        assert "diffusion" not in own.free_slots
+        everything = await stats_of(caller)  # an operator
+        assert "stranger" in [one.key for one in everything.tenants]
+        assert everything.total.waiting >= own.total.waiting
+    finally:
+        await stranger.jobs.CancelJob(CancelJobRequest(name=created.name), metadata=stranger.metadata)
+
+
+async def test_the_queue_can_be_watched(caller: Caller) -> None:
+    stream = caller.jobs.WatchQueue(WatchQueueRequest(interval_seconds=0.2), metadata=caller.metadata)
+    times = []
+    async with asyncio.timeout(10):
+        async for answer in stream:
+            times.append(answer.stats.time.ToNanoseconds())
+            if len(times) == 3:
+                break
+    stream.cancel()
+    assert times == sorted(set(times))
