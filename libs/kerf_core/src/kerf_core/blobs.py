@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlparse
@@ -173,12 +173,17 @@ class BlobStore:
         """The bytes under a key; whoever reads them checks them. Raises NotFound, Unavailable."""
         return await self._run("get", lambda: self._read(key))
 
-    async def list_objects(self, prefix: str) -> Sequence[str]:
-        """All keys that begin so. Raises Unavailable."""
+    async def list_objects(self, prefix: str, *, older_than: timedelta = timedelta(0)) -> Sequence[str]:
+        """All keys that begin so and were written at least so long ago. Raises Unavailable."""
 
         def work() -> Sequence[str]:
+            horizon = datetime.now(UTC) - older_than
             listing = self._client.list_objects(self._bucket, prefix=prefix, recursive=True)
-            return [str(item.object_name) for item in listing]
+            return [
+                str(item.object_name)
+                for item in listing
+                if not older_than or (item.last_modified is not None and item.last_modified <= horizon)
+            ]
 
         return await self._run("list", work)
 

@@ -36,6 +36,7 @@ from kerf_gateway.batches import Batches
 from kerf_gateway.projection import job_of, summary_of
 from kerf_gateway.queue_stats import QueueBook
 from kerf_gateway.quotas import QuotaBook
+from kerf_gateway.retention import Archive
 from kerf_gateway.settings import GatewaySettings
 from kerf_gateway.spec import check_names, check_shape, clean
 from kerf_gateway.watchers import Watchers
@@ -54,6 +55,7 @@ class JobServicer(JobServiceServicer):
         self,
         *,
         acceptance: Acceptance,
+        archive: Archive,
         batches: Batches,
         view: JobView,
         watchers: Watchers,
@@ -65,6 +67,7 @@ class JobServicer(JobServiceServicer):
         settings: GatewaySettings,
     ) -> None:
         self._acceptance = acceptance
+        self._archive = archive
         self._batches = batches
         self._view = view
         self._watchers = watchers
@@ -213,7 +216,7 @@ class JobServicer(JobServiceServicer):
         return promised
 
     async def _entries(self, ref: JobRef) -> list[JobEvent]:
-        entries = await self._acceptance.log(ref).load()
+        entries = await self._acceptance.log(ref).load() or await self._archive.read(ref)
         if not entries:
             raise NotFound("JOB_NOT_FOUND", f"{ref.name} does not exist")
         return entries

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kerf_core.settings import Duration, ServiceSettings, service_config
 
@@ -21,6 +21,17 @@ class GatewaySettings(ServiceSettings):
     url_expires: Duration = Field(timedelta(hours=1), description="Life of a presigned URL that asks for none.")
     watch_queue: int = Field(1000, ge=10, description="Events kept for a slow watcher before it reads the log instead.")
     compare_every: Duration = Field(timedelta(seconds=5), description="Interval of comparing the feed with the log.")
+    job_retention: Duration = Field(
+        timedelta(days=30), description="A job's log goes to the archive so long after it ended."
+    )
+    upload_ttl: Duration = Field(
+        timedelta(days=1), description="Bytes at an upload URL that nobody adopted are removed."
+    )
+    checkpoint_ttl: Duration = Field(
+        timedelta(days=1),
+        description="Checkpoints of ended jobs are removed so long after they were written.",
+    )
+    retention_interval: Duration = Field(timedelta(hours=1), description="Interval of the clean-up.")
     starvation_bound: Duration = Field(
         timedelta(minutes=5),
         description="A stage that waited so long goes before its tenant's others, whatever priority.",
@@ -33,3 +44,9 @@ class GatewaySettings(ServiceSettings):
         0.0, ge=0, description="Jobs of a tenant that this gateway accepts a second; 0 = no limit."
     )
     accept_retry_for: Duration = Field(timedelta(seconds=5), description="How long an append is tried for a caller.")
+
+    @model_validator(mode="after")
+    def _archived_jobs_are_not_replayed(self) -> GatewaySettings:
+        if self.job_retention <= self.request_ttl:
+            raise ValueError("job_retention must exceed request_ttl: a request_id must not outlive its job's log")
+        return self

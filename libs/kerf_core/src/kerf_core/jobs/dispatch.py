@@ -17,10 +17,9 @@ from dataclasses import dataclass, field
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from nats.aio.msg import Msg
-from nats.js.errors import KeyNotFoundError
 
 from kerf.jobs.v1.event_pb2 import Cancelled, Failed, JobEvent
-from kerf.runtime.v1.runtime_pb2 import Lease, Slots
+from kerf.runtime.v1.runtime_pb2 import Slots
 from kerf_core.bus import Bus, Conflict, OutcomeUnknown
 from kerf_core.errors import Code, KerfError, ResourceExhausted
 from kerf_core.jobs.fold import IllegalEntry
@@ -28,10 +27,11 @@ from kerf_core.jobs.log import JobLog
 from kerf_core.jobs.names import JobRef, parse_work
 from kerf_core.jobs.policy import Policy
 from kerf_core.jobs.view import JobView, Row
+from kerf_core.lease import RoleLease
 from kerf_core.metrics import JOBS_ENDED, JOBS_WAITING
 from kerf_core.settings import ServiceSettings
 from kerf_core.stages import TenantId
-from kerf_core.streams import LEASES, WORK
+from kerf_core.streams import WORK
 
 LOG = logging.getLogger(__name__)
 SLOTS_EXPIRE_SECONDS = 6.0
@@ -89,7 +89,7 @@ class Dispatcher:
         self._bus = bus
         self._view = view
         self._settings = settings
-        self._holder = holder
+        self._lease = RoleLease(bus, "dispatcher", holder)
         self._policy = policy
         self.board = SlotBoard()
         self._wake = asyncio.Event()
@@ -135,7 +135,7 @@ class Dispatcher:
             try:
                 if time.monotonic() >= next_sweep:
                     next_sweep = time.monotonic() + self._settings.sweep_interval.total_seconds()
-                    self._leads = await self._hold_lease()
+                    self._leads = await self._lease.hold()
                     if self._leads:
                         await self._sweep()
                 if self._leads:
@@ -224,20 +224,6 @@ class Dispatcher:
         elif head.fence == 0 and not head.cancel_requested and known is None:
             self._waiting[row.kind][ref] = row
             self._wake.set()
-
-    async def _hold_lease(self) -> bool:
-        try:
-            bucket = await self._bus.bucket(LEASES)
-            try:
-                held = Lease.FromString((await bucket.get("dispatcher")).value or b"")
-                if held.holder != self._holder:
-                    return False
-            except KeyNotFoundError:
-                pass
-            await bucket.put("dispatcher", Lease(holder=self._holder).SerializeToString())
-        except Exception as error:  # noqa: BLE001 - whatever NATS says: acting without the lease is safe, not acting is not
-            LOG.warning("dispatcher lease: %s", error)
-        return True
 
     async def _sweep(self) -> None:
         """Compare what should be queued with what is; end what is overdue."""

@@ -64,6 +64,18 @@ class JobView:
         """The tenant's jobs without a terminal entry."""
         return self._open_counts[tenant]
 
+    def ended_before(self, time_ns: int) -> list[JobRef]:
+        """Jobs whose terminal entry is older than that."""
+        return [ref for ref, row in self._rows.items() if row.ended and row.updated_ns < time_ns]
+
+    def forget(self, ref: JobRef) -> None:
+        """Drop an ended job, whose log is gone."""
+        row = self._rows.pop(ref)
+        self._ids[ref.tenant].remove(ref.job)
+        self._batches.get((ref.tenant, row.head.batch.name), set()).discard(ref)
+        if row.attempts_exhausted:
+            self._dead.remove((ref.job, ref.tenant))
+
     def batch(self, tenant: TenantId, name: str) -> list[Row]:
         """The jobs of a batch that are known here, in their order."""
         rows = [self._rows[ref] for ref in self._batches.get((tenant, name), ())]
