@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import grpc
+import pytest
+
 from e2e_calls import Caller, noop_job
 from kerf.diffusion.v1.diffusion_pb2 import GenerateRequest
 from kerf.jobs.v1.job_pb2 import Job, Priority, Stage
-from kerf.jobs.v1.job_service_pb2 import CancelJobRequest
+from kerf.jobs.v1.job_service_pb2 import CancelJobRequest, CreateJobRequest
 from kerf.jobs.v1.queue_pb2 import GetQueueStatsRequest, QueueGroup, QueueStats, WatchQueueRequest
 
 
@@ -56,3 +59,33 @@ async def test_the_queue_can_be_watched(caller: Caller) -> None:
                 break
     stream.cancel()
     assert times == sorted(set(times))
+
+
+async def test_an_estimate_is_what_was_measured_or_not_known(caller: Caller) -> None:
+    job = noop_job(2)
+    names = [(await caller.run(job))[0].job for _ in range(3)]
+    request = CreateJobRequest(job=job)
+    async with asyncio.timeout(10):
+        while True:  # the gateway hears of them on its feed
+            known = await caller.jobs.EstimateJob(request, metadata=caller.metadata)
+            if known.HasField("total_seconds"):
+                break
+            await asyncio.sleep(0.05)
+    assert known.stages[0].samples >= 3
+    total = known.total_seconds
+    assert 0 <= total.low <= total.expected <= total.high < 5
+    took = [
+        (job.end_time.ToNanoseconds() - job.create_time.ToNanoseconds()) / 1e9
+        for job in [await caller.get(name) for name in names]
+    ]
+    assert total.low <= max(took)
+    assert not known.HasField("cost")
+    assert not known.HasField("peak_memory_bytes")
+    unknown = Job(stages=[Stage(id="draw", generate=GenerateRequest(prompt="a fish", model="never-asked-before"))])
+    answer = await caller.jobs.EstimateJob(CreateJobRequest(job=unknown), metadata=caller.metadata)
+    assert not answer.stages[0].HasField("computed_seconds")
+    assert not answer.HasField("total_seconds")
+    wrong = Job(stages=[Stage(id="a", noop={}), Stage(id="a", noop={})])  # type: ignore[arg-type]  # empty messages
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await caller.jobs.EstimateJob(CreateJobRequest(job=wrong), metadata=caller.metadata)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT

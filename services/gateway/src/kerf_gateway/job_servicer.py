@@ -16,6 +16,7 @@ from kerf.jobs.v1.batch_pb2 import (
     WatchBatchRequest,
     WatchBatchResponse,
 )
+from kerf.jobs.v1.estimate_pb2 import JobEstimate
 from kerf.jobs.v1.event_pb2 import Cancelled, CancelRequested, JobEvent, Queued
 from kerf.jobs.v1.job_pb2 import Job
 from kerf.jobs.v1.job_service_pb2_grpc import JobServiceServicer
@@ -33,6 +34,7 @@ from kerf_core.jobs.view import JobView, Row
 from kerf_core.stages import JobId, TenantId
 from kerf_gateway.acceptance import Acceptance
 from kerf_gateway.batches import Batches
+from kerf_gateway.estimates import Estimator
 from kerf_gateway.projection import job_of, summary_of
 from kerf_gateway.queue_stats import QueueBook
 from kerf_gateway.quotas import QuotaBook
@@ -63,6 +65,7 @@ class JobServicer(JobServiceServicer):
         catalog: CatalogReader,
         quotas: QuotaBook,
         queue: QueueBook,
+        estimator: Estimator,
         blobs: BlobStore,
         settings: GatewaySettings,
     ) -> None:
@@ -75,12 +78,16 @@ class JobServicer(JobServiceServicer):
         self._catalog = catalog
         self._quotas = quotas
         self._queue = queue
+        self._estimator = estimator
         self._blobs = blobs
         self._settings = settings
 
     async def CreateJob(self, request: api.CreateJobRequest, context: Context) -> Job:
         promised = await self._promise(request)
         return job_of(promised.ref, await self._acceptance.fulfil(promised))
+
+    async def EstimateJob(self, request: api.CreateJobRequest, context: Context) -> JobEstimate:
+        return self._estimator.estimate(await self._checked(request))
 
     async def GetJob(self, request: api.GetJobRequest, context: Context) -> Job:
         ref = _ref(request.name)
@@ -203,10 +210,13 @@ class JobServicer(JobServiceServicer):
     async def _promise(self, request: api.CreateJobRequest) -> Promised:
         tenant = current_tenant()
         self._quotas.check_rate(tenant)
+        return await self._admit(tenant, request.request_id, await self._checked(request))
+
+    async def _checked(self, request: api.CreateJobRequest) -> Job:
         check_shape({"job": request.job}, self._settings)
         job = clean(request.job)
-        await check_names(job, "job", tenant, self._catalog, self._blobs)
-        return await self._admit(tenant, request.request_id, job)
+        await check_names(job, "job", current_tenant(), self._catalog, self._blobs)
+        return job
 
     async def _admit(self, tenant: TenantId, request_id: str, job: Job) -> Promised:
         """Promise the job if the tenant may have one more; a replay finds its job, whatever the quota says."""

@@ -73,6 +73,17 @@ class QueueBook:
         self._lately: deque[_Happened] = deque()
         feed.listen(self._entry)
 
+    def pressure(self, kind: str) -> tuple[int, int, list[float]]:
+        """For one kind: stages that wait, free slots, and the waits in seconds of those that started lately."""
+        self._forget()
+        waiting = sum(1 for row in self._view.open_rows() if row.head.fence == 0 and row.kind == kind)
+        waits = [
+            happened.waited_seconds
+            for happened in self._lately
+            if happened.stage.kind == kind and happened.waited_seconds is not None
+        ]
+        return waiting, self._board.free(kind), waits
+
     def stats(self, tenant: TenantId | None) -> QueueStats:
         """The figures of one tenant, or of all (None)."""
         sums: dict[tuple[str, str], _Sum] = defaultdict(_Sum)

@@ -17,6 +17,7 @@ from kerf_core.tasks import end_tasks
 from kerf_gateway.acceptance import Acceptance
 from kerf_gateway.artifact_servicer import ArtifactServicer
 from kerf_gateway.batches import Batches
+from kerf_gateway.estimates import Estimator
 from kerf_gateway.job_servicer import JobServicer
 from kerf_gateway.queue_stats import QueueBook
 from kerf_gateway.quotas import QuotaBook
@@ -36,6 +37,7 @@ async def build_gateway(runtime: Runtime, settings: GatewaySettings) -> Parts:
     dispatcher = Dispatcher(bus, view, settings, runtime.worker, policy)
     archive = Archive(blobs)
     janitor = Janitor(bus, blobs, view, archive, settings, runtime.worker)
+    queue = QueueBook(feed, view, dispatcher.board)
     batches = Batches(bus, view, settings)
     watchers = Watchers(bus, feed, view, settings.watch_queue)
     jobs = JobServicer(
@@ -47,7 +49,8 @@ async def build_gateway(runtime: Runtime, settings: GatewaySettings) -> Parts:
         dispatcher=dispatcher,
         catalog=CatalogReader(bus),
         quotas=quotas,
-        queue=QueueBook(feed, view, dispatcher.board),
+        queue=queue,
+        estimator=Estimator(feed, queue),
         blobs=blobs,
         settings=settings,
     )

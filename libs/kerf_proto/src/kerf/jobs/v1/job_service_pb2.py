@@ -25,12 +25,13 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from kerf.jobs.v1 import batch_pb2 as kerf_dot_jobs_dot_v1_dot_batch__pb2
+from kerf.jobs.v1 import estimate_pb2 as kerf_dot_jobs_dot_v1_dot_estimate__pb2
 from kerf.jobs.v1 import event_pb2 as kerf_dot_jobs_dot_v1_dot_event__pb2
 from kerf.jobs.v1 import job_pb2 as kerf_dot_jobs_dot_v1_dot_job__pb2
 from kerf.jobs.v1 import queue_pb2 as kerf_dot_jobs_dot_v1_dot_queue__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ekerf/jobs/v1/job_service.proto\x12\x0ckerf.jobs.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18kerf/jobs/v1/batch.proto\x1a\x18kerf/jobs/v1/event.proto\x1a\x16kerf/jobs/v1/job.proto\x1a\x18kerf/jobs/v1/queue.proto\"\x8b\x01\n\x10\x43reateJobRequest\x12\x31\n\nrequest_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{0,64}$\x12&\n\x03job\x18\x02 \x01(\x0b\x32\x11.kerf.jobs.v1.JobB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\x14\x63\x61ncel_on_disconnect\x18\x03 \x01(\x08\"<\n\rGetJobRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^jobs/[a-z0-9-]{1,64}$\"w\n\x0fListJobsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\'\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x17.kerf.jobs.v1.JobFilter\"\xc8\x02\n\tJobFilter\x12\x37\n\x06states\x18\x01 \x03(\x0e\x32\x16.kerf.jobs.v1.JobStateB\x0f\xbaH\x0c\x92\x01\t\x10\x05\"\x05\x82\x01\x02\x10\x01\x12\x15\n\x04kind\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12=\n\x06labels\x18\x03 \x03(\x0b\x32#.kerf.jobs.v1.JobFilter.LabelsEntryB\x08\xbaH\x05\x9a\x01\x02\x10\x10\x12\x31\n\rcreated_after\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x05\x62\x61tch\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18P\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"L\n\x10ListJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.kerf.jobs.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"Y\n\x10\x43\x61ncelJobRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^jobs/[a-z0-9-]{1,64}$\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"q\n\x0fRetryJobRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^jobs/[a-z0-9-]{1,64}$\x12\x31\n\nrequest_id\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{0,64}$\"u\n\x0fWatchJobRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^jobs/[a-z0-9-]{1,64}$\x12\x1f\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x14\n\x0c\x64urable_only\x18\x03 \x01(\x08\"U\n\x16ListDeadLettersRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\"b\n\x17ListDeadLettersResponse\x12.\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x18.kerf.jobs.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"J\n\nDeadLetter\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x1e\n\x03job\x18\x02 \x01(\x0b\x32\x11.kerf.jobs.v1.Job\x12\x0c\n\x04kind\x18\x03 \x01(\t\"\xa2\x01\n\x16RetryDeadLetterRequest\x12(\n\x06tenant\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^[a-z0-9-]{1,64}$\x12+\n\x04name\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^jobs/[a-z0-9-]{1,64}$\x12\x31\n\nrequest_id\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{0,64}$2\xc5\x08\n\nJobService\x12>\n\tCreateJob\x12\x1e.kerf.jobs.v1.CreateJobRequest\x1a\x11.kerf.jobs.v1.Job\x12\x38\n\x06GetJob\x12\x1b.kerf.jobs.v1.GetJobRequest\x1a\x11.kerf.jobs.v1.Job\x12I\n\x08ListJobs\x12\x1d.kerf.jobs.v1.ListJobsRequest\x1a\x1e.kerf.jobs.v1.ListJobsResponse\x12>\n\tCancelJob\x12\x1e.kerf.jobs.v1.CancelJobRequest\x1a\x11.kerf.jobs.v1.Job\x12<\n\x08RetryJob\x12\x1d.kerf.jobs.v1.RetryJobRequest\x1a\x11.kerf.jobs.v1.Job\x12\x43\n\x08WatchJob\x12\x1d.kerf.jobs.v1.WatchJobRequest\x1a\x16.kerf.jobs.v1.JobEvent0\x01\x12\x42\n\x06RunJob\x12\x1e.kerf.jobs.v1.CreateJobRequest\x1a\x16.kerf.jobs.v1.JobEvent0\x01\x12\x44\n\x0b\x43reateBatch\x12 .kerf.jobs.v1.CreateBatchRequest\x1a\x13.kerf.jobs.v1.Batch\x12>\n\x08GetBatch\x12\x1d.kerf.jobs.v1.GetBatchRequest\x1a\x13.kerf.jobs.v1.Batch\x12Q\n\nWatchBatch\x12\x1f.kerf.jobs.v1.WatchBatchRequest\x1a .kerf.jobs.v1.WatchBatchResponse0\x01\x12\x44\n\x0b\x43\x61ncelBatch\x12 .kerf.jobs.v1.CancelBatchRequest\x1a\x13.kerf.jobs.v1.Batch\x12M\n\rGetQueueStats\x12\".kerf.jobs.v1.GetQueueStatsRequest\x1a\x18.kerf.jobs.v1.QueueStats\x12Q\n\nWatchQueue\x12\x1f.kerf.jobs.v1.WatchQueueRequest\x1a .kerf.jobs.v1.WatchQueueResponse0\x01\x12^\n\x0fListDeadLetters\x12$.kerf.jobs.v1.ListDeadLettersRequest\x1a%.kerf.jobs.v1.ListDeadLettersResponse\x12J\n\x0fRetryDeadLetter\x12$.kerf.jobs.v1.RetryDeadLetterRequest\x1a\x11.kerf.jobs.v1.Jobb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ekerf/jobs/v1/job_service.proto\x12\x0ckerf.jobs.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18kerf/jobs/v1/batch.proto\x1a\x1bkerf/jobs/v1/estimate.proto\x1a\x18kerf/jobs/v1/event.proto\x1a\x16kerf/jobs/v1/job.proto\x1a\x18kerf/jobs/v1/queue.proto\"\x8b\x01\n\x10\x43reateJobRequest\x12\x31\n\nrequest_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{0,64}$\x12&\n\x03job\x18\x02 \x01(\x0b\x32\x11.kerf.jobs.v1.JobB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\x14\x63\x61ncel_on_disconnect\x18\x03 \x01(\x08\"<\n\rGetJobRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^jobs/[a-z0-9-]{1,64}$\"w\n\x0fListJobsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\'\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x17.kerf.jobs.v1.JobFilter\"\xc8\x02\n\tJobFilter\x12\x37\n\x06states\x18\x01 \x03(\x0e\x32\x16.kerf.jobs.v1.JobStateB\x0f\xbaH\x0c\x92\x01\t\x10\x05\"\x05\x82\x01\x02\x10\x01\x12\x15\n\x04kind\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12=\n\x06labels\x18\x03 \x03(\x0b\x32#.kerf.jobs.v1.JobFilter.LabelsEntryB\x08\xbaH\x05\x9a\x01\x02\x10\x10\x12\x31\n\rcreated_after\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x05\x62\x61tch\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18P\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"L\n\x10ListJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.kerf.jobs.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"Y\n\x10\x43\x61ncelJobRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^jobs/[a-z0-9-]{1,64}$\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"q\n\x0fRetryJobRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^jobs/[a-z0-9-]{1,64}$\x12\x31\n\nrequest_id\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{0,64}$\"u\n\x0fWatchJobRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^jobs/[a-z0-9-]{1,64}$\x12\x1f\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x14\n\x0c\x64urable_only\x18\x03 \x01(\x08\"U\n\x16ListDeadLettersRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\"b\n\x17ListDeadLettersResponse\x12.\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x18.kerf.jobs.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"J\n\nDeadLetter\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x1e\n\x03job\x18\x02 \x01(\x0b\x32\x11.kerf.jobs.v1.Job\x12\x0c\n\x04kind\x18\x03 \x01(\t\"\xa2\x01\n\x16RetryDeadLetterRequest\x12(\n\x06tenant\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^[a-z0-9-]{1,64}$\x12+\n\x04name\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^jobs/[a-z0-9-]{1,64}$\x12\x31\n\nrequest_id\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{0,64}$2\x8f\t\n\nJobService\x12>\n\tCreateJob\x12\x1e.kerf.jobs.v1.CreateJobRequest\x1a\x11.kerf.jobs.v1.Job\x12H\n\x0b\x45stimateJob\x12\x1e.kerf.jobs.v1.CreateJobRequest\x1a\x19.kerf.jobs.v1.JobEstimate\x12\x38\n\x06GetJob\x12\x1b.kerf.jobs.v1.GetJobRequest\x1a\x11.kerf.jobs.v1.Job\x12I\n\x08ListJobs\x12\x1d.kerf.jobs.v1.ListJobsRequest\x1a\x1e.kerf.jobs.v1.ListJobsResponse\x12>\n\tCancelJob\x12\x1e.kerf.jobs.v1.CancelJobRequest\x1a\x11.kerf.jobs.v1.Job\x12<\n\x08RetryJob\x12\x1d.kerf.jobs.v1.RetryJobRequest\x1a\x11.kerf.jobs.v1.Job\x12\x43\n\x08WatchJob\x12\x1d.kerf.jobs.v1.WatchJobRequest\x1a\x16.kerf.jobs.v1.JobEvent0\x01\x12\x42\n\x06RunJob\x12\x1e.kerf.jobs.v1.CreateJobRequest\x1a\x16.kerf.jobs.v1.JobEvent0\x01\x12\x44\n\x0b\x43reateBatch\x12 .kerf.jobs.v1.CreateBatchRequest\x1a\x13.kerf.jobs.v1.Batch\x12>\n\x08GetBatch\x12\x1d.kerf.jobs.v1.GetBatchRequest\x1a\x13.kerf.jobs.v1.Batch\x12Q\n\nWatchBatch\x12\x1f.kerf.jobs.v1.WatchBatchRequest\x1a .kerf.jobs.v1.WatchBatchResponse0\x01\x12\x44\n\x0b\x43\x61ncelBatch\x12 .kerf.jobs.v1.CancelBatchRequest\x1a\x13.kerf.jobs.v1.Batch\x12M\n\rGetQueueStats\x12\".kerf.jobs.v1.GetQueueStatsRequest\x1a\x18.kerf.jobs.v1.QueueStats\x12Q\n\nWatchQueue\x12\x1f.kerf.jobs.v1.WatchQueueRequest\x1a .kerf.jobs.v1.WatchQueueResponse0\x01\x12^\n\x0fListDeadLetters\x12$.kerf.jobs.v1.ListDeadLettersRequest\x1a%.kerf.jobs.v1.ListDeadLettersResponse\x12J\n\x0fRetryDeadLetter\x12$.kerf.jobs.v1.RetryDeadLetterRequest\x1a\x11.kerf.jobs.v1.Jobb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -79,32 +80,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RETRYDEADLETTERREQUEST'].fields_by_name['name']._serialized_options = b'\272H\032r\0302\026^jobs/[a-z0-9-]{1,64}$'
   _globals['_RETRYDEADLETTERREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_RETRYDEADLETTERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9_.-]{0,64}$'
-  _globals['_CREATEJOBREQUEST']._serialized_start=213
-  _globals['_CREATEJOBREQUEST']._serialized_end=352
-  _globals['_GETJOBREQUEST']._serialized_start=354
-  _globals['_GETJOBREQUEST']._serialized_end=414
-  _globals['_LISTJOBSREQUEST']._serialized_start=416
-  _globals['_LISTJOBSREQUEST']._serialized_end=535
-  _globals['_JOBFILTER']._serialized_start=538
-  _globals['_JOBFILTER']._serialized_end=866
-  _globals['_JOBFILTER_LABELSENTRY']._serialized_start=821
-  _globals['_JOBFILTER_LABELSENTRY']._serialized_end=866
-  _globals['_LISTJOBSRESPONSE']._serialized_start=868
-  _globals['_LISTJOBSRESPONSE']._serialized_end=944
-  _globals['_CANCELJOBREQUEST']._serialized_start=946
-  _globals['_CANCELJOBREQUEST']._serialized_end=1035
-  _globals['_RETRYJOBREQUEST']._serialized_start=1037
-  _globals['_RETRYJOBREQUEST']._serialized_end=1150
-  _globals['_WATCHJOBREQUEST']._serialized_start=1152
-  _globals['_WATCHJOBREQUEST']._serialized_end=1269
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1271
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1356
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1358
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1456
-  _globals['_DEADLETTER']._serialized_start=1458
-  _globals['_DEADLETTER']._serialized_end=1532
-  _globals['_RETRYDEADLETTERREQUEST']._serialized_start=1535
-  _globals['_RETRYDEADLETTERREQUEST']._serialized_end=1697
-  _globals['_JOBSERVICE']._serialized_start=1700
-  _globals['_JOBSERVICE']._serialized_end=2793
+  _globals['_CREATEJOBREQUEST']._serialized_start=242
+  _globals['_CREATEJOBREQUEST']._serialized_end=381
+  _globals['_GETJOBREQUEST']._serialized_start=383
+  _globals['_GETJOBREQUEST']._serialized_end=443
+  _globals['_LISTJOBSREQUEST']._serialized_start=445
+  _globals['_LISTJOBSREQUEST']._serialized_end=564
+  _globals['_JOBFILTER']._serialized_start=567
+  _globals['_JOBFILTER']._serialized_end=895
+  _globals['_JOBFILTER_LABELSENTRY']._serialized_start=850
+  _globals['_JOBFILTER_LABELSENTRY']._serialized_end=895
+  _globals['_LISTJOBSRESPONSE']._serialized_start=897
+  _globals['_LISTJOBSRESPONSE']._serialized_end=973
+  _globals['_CANCELJOBREQUEST']._serialized_start=975
+  _globals['_CANCELJOBREQUEST']._serialized_end=1064
+  _globals['_RETRYJOBREQUEST']._serialized_start=1066
+  _globals['_RETRYJOBREQUEST']._serialized_end=1179
+  _globals['_WATCHJOBREQUEST']._serialized_start=1181
+  _globals['_WATCHJOBREQUEST']._serialized_end=1298
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1300
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1385
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1387
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1485
+  _globals['_DEADLETTER']._serialized_start=1487
+  _globals['_DEADLETTER']._serialized_end=1561
+  _globals['_RETRYDEADLETTERREQUEST']._serialized_start=1564
+  _globals['_RETRYDEADLETTERREQUEST']._serialized_end=1726
+  _globals['_JOBSERVICE']._serialized_start=1729
+  _globals['_JOBSERVICE']._serialized_end=2896
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from kerf.jobs.v1 import batch_pb2 as kerf_dot_jobs_dot_v1_dot_batch__pb2
+from kerf.jobs.v1 import estimate_pb2 as kerf_dot_jobs_dot_v1_dot_estimate__pb2
 from kerf.jobs.v1 import event_pb2 as kerf_dot_jobs_dot_v1_dot_event__pb2
 from kerf.jobs.v1 import job_pb2 as kerf_dot_jobs_dot_v1_dot_job__pb2
 from kerf.jobs.v1 import job_service_pb2 as kerf_dot_jobs_dot_v1_dot_job__service__pb2
@@ -43,6 +44,11 @@ class JobServiceStub:
                 '/kerf.jobs.v1.JobService/CreateJob',
                 request_serializer=kerf_dot_jobs_dot_v1_dot_job__service__pb2.CreateJobRequest.SerializeToString,
                 response_deserializer=kerf_dot_jobs_dot_v1_dot_job__pb2.Job.FromString,
+                _registered_method=True)
+        self.EstimateJob = channel.unary_unary(
+                '/kerf.jobs.v1.JobService/EstimateJob',
+                request_serializer=kerf_dot_jobs_dot_v1_dot_job__service__pb2.CreateJobRequest.SerializeToString,
+                response_deserializer=kerf_dot_jobs_dot_v1_dot_estimate__pb2.JobEstimate.FromString,
                 _registered_method=True)
         self.GetJob = channel.unary_unary(
                 '/kerf.jobs.v1.JobService/GetJob',
@@ -122,6 +128,13 @@ class JobServiceServicer:
 
     def CreateJob(self, request, context):
         """Validates the whole job, accepts it durably and answers. Idempotent by `request_id`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EstimateJob(self, request, context):
+        """Tells what a job would take; checks it as CreateJob does, and accepts nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -233,6 +246,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     request_deserializer=kerf_dot_jobs_dot_v1_dot_job__service__pb2.CreateJobRequest.FromString,
                     response_serializer=kerf_dot_jobs_dot_v1_dot_job__pb2.Job.SerializeToString,
             ),
+            'EstimateJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.EstimateJob,
+                    request_deserializer=kerf_dot_jobs_dot_v1_dot_job__service__pb2.CreateJobRequest.FromString,
+                    response_serializer=kerf_dot_jobs_dot_v1_dot_estimate__pb2.JobEstimate.SerializeToString,
+            ),
             'GetJob': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJob,
                     request_deserializer=kerf_dot_jobs_dot_v1_dot_job__service__pb2.GetJobRequest.FromString,
@@ -332,6 +350,33 @@ class JobService:
             '/kerf.jobs.v1.JobService/CreateJob',
             kerf_dot_jobs_dot_v1_dot_job__service__pb2.CreateJobRequest.SerializeToString,
             kerf_dot_jobs_dot_v1_dot_job__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EstimateJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kerf.jobs.v1.JobService/EstimateJob',
+            kerf_dot_jobs_dot_v1_dot_job__service__pb2.CreateJobRequest.SerializeToString,
+            kerf_dot_jobs_dot_v1_dot_estimate__pb2.JobEstimate.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from kerf.jobs.v1 import batch_pb2 as _batch_pb2
+from kerf.jobs.v1 import estimate_pb2 as _estimate_pb2
 from kerf.jobs.v1 import event_pb2 as _event_pb2
 from kerf.jobs.v1 import job_pb2 as _job_pb2
 from kerf.jobs.v1 import job_service_pb2 as _job_service_pb2
@@ -39,6 +40,8 @@ class JobServiceStub:
     def __new__(cls, channel: _aio.Channel) -> JobServiceAsyncStub: ...
     CreateJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.CreateJobRequest, _job_pb2.Job]
     """Validates the whole job, accepts it durably and answers. Idempotent by `request_id`."""
+    EstimateJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.CreateJobRequest, _estimate_pb2.JobEstimate]
+    """Tells what a job would take; checks it as CreateJob does, and accepts nothing."""
     GetJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.GetJobRequest, _job_pb2.Job]
     """Shows a job as its log has it now."""
     ListJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]
@@ -75,6 +78,8 @@ class JobServiceAsyncStub(JobServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CreateJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Validates the whole job, accepts it durably and answers. Idempotent by `request_id`."""
+    EstimateJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CreateJobRequest, _estimate_pb2.JobEstimate]  # type: ignore[assignment]
+    """Tells what a job would take; checks it as CreateJob does, and accepts nothing."""
     GetJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.GetJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Shows a job as its log has it now."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]  # type: ignore[assignment]
@@ -114,6 +119,14 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
         """Validates the whole job, accepts it durably and answers. Idempotent by `request_id`."""
+
+    @_abc_1.abstractmethod
+    def EstimateJob(
+        self,
+        request: _job_service_pb2.CreateJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_estimate_pb2.JobEstimate, _abc.Awaitable[_estimate_pb2.JobEstimate]]:
+        """Tells what a job would take; checks it as CreateJob does, and accepts nothing."""
 
     @_abc_1.abstractmethod
     def GetJob(
