@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 from pydantic import Field
 
 from kerf_core.errors import Unavailable
 from kerf_core.service import Parts, Runtime, run_service
 from kerf_core.settings import ServiceSettings, load_settings, service_config
 from kerf_core.stages import StageContext, StageResult
+
+_STEP_SECONDS = 0.25
 
 
 class NoopSettings(ServiceSettings):
@@ -19,16 +24,22 @@ class NoopSettings(ServiceSettings):
 
 
 class NoopHandler:
-    """Succeeds at once, or fails with the reason that the task names, retryably."""
+    """Holds its slot as long as the task says, then succeeds, or fails with the reason that it names, retryably."""
 
     kind = "noop"
 
     async def run(self, context: StageContext) -> StageResult:
         """See StageHandler."""
-        reason = context.stage.noop.fail_with
+        task = context.stage.noop
+        ends_at = time.monotonic() + task.seconds
+        while (left := ends_at - time.monotonic()) > 0:
+            context.cancel.raise_if_cancelled()
+            context.progress(int(100 * (1 - left / task.seconds)), 100, eta_seconds=left)
+            await asyncio.sleep(min(left, _STEP_SECONDS))
+        reason = task.fail_with
         if reason:
             raise Unavailable("NOOP_FAILED", reason)
-        return StageResult(outputs=[], device_seconds=0.0)
+        return StageResult(outputs=[], device_seconds=task.seconds)
 
 
 def main() -> None:

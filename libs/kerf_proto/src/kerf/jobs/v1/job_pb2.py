@@ -34,7 +34,7 @@ from kerf.optimizer.v1 import vector_pb2 as kerf_dot_optimizer_dot_v1_dot_vector
 from kerf.trainer.v1 import trainer_pb2 as kerf_dot_trainer_dot_v1_dot_trainer__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16kerf/jobs/v1/job.proto\x12\x0ckerf.jobs.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a!kerf/artifacts/v1/artifacts.proto\x1a!kerf/captioner/v1/captioner.proto\x1a!kerf/diffusion/v1/diffusion.proto\x1a\x1ckerf/optimizer/v1/plan.proto\x1a\x1ekerf/optimizer/v1/raster.proto\x1a\x1ekerf/optimizer/v1/vector.proto\x1a\x1dkerf/trainer/v1/trainer.proto\"\x9e\x04\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x06stages\x18\x02 \x03(\x0b\x32\x13.kerf.jobs.v1.StageB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x10\x12\x32\n\x08priority\x18\x03 \x01(\x0e\x32\x16.kerf.jobs.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12,\n\x08\x64\x65\x61\x64line\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12_\n\x06labels\x18\x05 \x03(\x0b\x32\x1d.kerf.jobs.v1.Job.LabelsEntryB0\xbaH-\x9a\x01*\x10\x10\"\x1fr\x1d\x32\x1b^[a-z0-9][a-z0-9_.-]{0,62}$*\x05r\x03\x18\x80\x01\x12\x14\n\x0creproducible\x18\x06 \x01(\x08\x12%\n\x05state\x18\x07 \x01(\x0e\x32\x16.kerf.jobs.v1.JobState\x12!\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x12.google.rpc.Status\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rlast_sequence\x18\x0b \x01(\x03\x12\x10\n\x08retry_of\x18\x0c \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe0\x05\n\x05Stage\x12)\n\x02id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,31}$\x12\x32\n\x06inputs\x18\x02 \x03(\x0b\x32\x18.kerf.jobs.v1.StageInputB\x08\xbaH\x05\x92\x01\x02\x10\x10\x12\x36\n\x08generate\x18\n \x01(\x0b\x32\".kerf.diffusion.v1.GenerateRequestH\x00\x12\x36\n\x08optimize\x18\x0b \x01(\x0b\x32\".kerf.optimizer.v1.OptimizeRequestH\x00\x12\x38\n\tvectorize\x18\x0c \x01(\x0b\x32#.kerf.optimizer.v1.VectorizeRequestH\x00\x12.\n\x04plan\x18\r \x01(\x0b\x32\x1e.kerf.optimizer.v1.PlanRequestH\x00\x12\x34\n\x07\x63\x61ption\x18\x0e \x01(\x0b\x32!.kerf.captioner.v1.CaptionRequestH\x00\x12.\n\x05train\x18\x0f \x01(\x0b\x32\x1d.kerf.trainer.v1.TrainRequestH\x00\x12&\n\x04noop\x18\x13 \x01(\x0b\x32\x16.kerf.jobs.v1.NoopTaskH\x00\x12%\n\x05state\x18\x14 \x01(\x0e\x32\x16.kerf.jobs.v1.JobState\x12\x10\n\x08\x61ttempts\x18\x15 \x01(\x05\x12)\n\x06timing\x18\x16 \x01(\x0b\x32\x19.kerf.jobs.v1.StageTiming\x12,\n\x07outputs\x18\x17 \x03(\x0b\x32\x1b.kerf.artifacts.v1.Artifact\x12\x30\n\ritem_failures\x18\x18 \x03(\x0b\x32\x19.kerf.jobs.v1.ItemFailure\x12\x10\n\x08warnings\x18\x19 \x03(\t\x12+\n\x07receipt\x18\x1a \x01(\x0b\x32\x1a.kerf.jobs.v1.StageReceiptB\r\n\x04task\x12\x05\xbaH\x02\x08\x01\"\'\n\x08NoopTask\x12\x1b\n\tfail_with\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\x84\x01\n\nStageInput\x12\x33\n\x08\x61rtifact\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^artifacts/[0-9a-f]{64}$H\x00\x12\x30\n\nfrom_stage\x18\x02 \x01(\x0b\x32\x1a.kerf.jobs.v1.StageOutputsH\x00\x42\x0f\n\x06source\x12\x05\xbaH\x02\x08\x01\"X\n\x0cStageOutputs\x12,\n\x05stage\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,31}$\x12\x1a\n\x07indices\x18\x02 \x03(\rB\t\xbaH\x06\x92\x01\x03\x10\x80\x02\"W\n\x0bStageTiming\x12\x16\n\x0equeued_seconds\x18\x01 \x01(\x01\x12\x18\n\x10\x63omputed_seconds\x18\x02 \x01(\x01\x12\x16\n\x0e\x64\x65vice_seconds\x18\x03 \x01(\x01\">\n\x0bItemFailure\x12\x0c\n\x04item\x18\x01 \x01(\x05\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"\xc9\x01\n\x0cStageReceipt\x12&\n\x06models\x18\x01 \x03(\x0b\x32\x16.kerf.jobs.v1.ModelUse\x12\r\n\x05seeds\x18\x02 \x03(\x03\x12\x15\n\rnumeric_class\x18\x03 \x01(\t\x12:\n\x08versions\x18\x04 \x03(\x0b\x32(.kerf.jobs.v1.StageReceipt.VersionsEntry\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"(\n\x08ModelUse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t*\x9a\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05*^\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16kerf/jobs/v1/job.proto\x12\x0ckerf.jobs.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a!kerf/artifacts/v1/artifacts.proto\x1a!kerf/captioner/v1/captioner.proto\x1a!kerf/diffusion/v1/diffusion.proto\x1a\x1ckerf/optimizer/v1/plan.proto\x1a\x1ekerf/optimizer/v1/raster.proto\x1a\x1ekerf/optimizer/v1/vector.proto\x1a\x1dkerf/trainer/v1/trainer.proto\"\x9e\x04\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x06stages\x18\x02 \x03(\x0b\x32\x13.kerf.jobs.v1.StageB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x10\x12\x32\n\x08priority\x18\x03 \x01(\x0e\x32\x16.kerf.jobs.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12,\n\x08\x64\x65\x61\x64line\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12_\n\x06labels\x18\x05 \x03(\x0b\x32\x1d.kerf.jobs.v1.Job.LabelsEntryB0\xbaH-\x9a\x01*\x10\x10\"\x1fr\x1d\x32\x1b^[a-z0-9][a-z0-9_.-]{0,62}$*\x05r\x03\x18\x80\x01\x12\x14\n\x0creproducible\x18\x06 \x01(\x08\x12%\n\x05state\x18\x07 \x01(\x0e\x32\x16.kerf.jobs.v1.JobState\x12!\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x12.google.rpc.Status\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rlast_sequence\x18\x0b \x01(\x03\x12\x10\n\x08retry_of\x18\x0c \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe0\x05\n\x05Stage\x12)\n\x02id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,31}$\x12\x32\n\x06inputs\x18\x02 \x03(\x0b\x32\x18.kerf.jobs.v1.StageInputB\x08\xbaH\x05\x92\x01\x02\x10\x10\x12\x36\n\x08generate\x18\n \x01(\x0b\x32\".kerf.diffusion.v1.GenerateRequestH\x00\x12\x36\n\x08optimize\x18\x0b \x01(\x0b\x32\".kerf.optimizer.v1.OptimizeRequestH\x00\x12\x38\n\tvectorize\x18\x0c \x01(\x0b\x32#.kerf.optimizer.v1.VectorizeRequestH\x00\x12.\n\x04plan\x18\r \x01(\x0b\x32\x1e.kerf.optimizer.v1.PlanRequestH\x00\x12\x34\n\x07\x63\x61ption\x18\x0e \x01(\x0b\x32!.kerf.captioner.v1.CaptionRequestH\x00\x12.\n\x05train\x18\x0f \x01(\x0b\x32\x1d.kerf.trainer.v1.TrainRequestH\x00\x12&\n\x04noop\x18\x13 \x01(\x0b\x32\x16.kerf.jobs.v1.NoopTaskH\x00\x12%\n\x05state\x18\x14 \x01(\x0e\x32\x16.kerf.jobs.v1.JobState\x12\x10\n\x08\x61ttempts\x18\x15 \x01(\x05\x12)\n\x06timing\x18\x16 \x01(\x0b\x32\x19.kerf.jobs.v1.StageTiming\x12,\n\x07outputs\x18\x17 \x03(\x0b\x32\x1b.kerf.artifacts.v1.Artifact\x12\x30\n\ritem_failures\x18\x18 \x03(\x0b\x32\x19.kerf.jobs.v1.ItemFailure\x12\x10\n\x08warnings\x18\x19 \x03(\t\x12+\n\x07receipt\x18\x1a \x01(\x0b\x32\x1a.kerf.jobs.v1.StageReceiptB\r\n\x04task\x12\x05\xbaH\x02\x08\x01\"S\n\x08NoopTask\x12\x1b\n\tfail_with\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12*\n\x07seconds\x18\x02 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00 \xac@)\x00\x00\x00\x00\x00\x00\x00\x00@\x01\"\x84\x01\n\nStageInput\x12\x33\n\x08\x61rtifact\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^artifacts/[0-9a-f]{64}$H\x00\x12\x30\n\nfrom_stage\x18\x02 \x01(\x0b\x32\x1a.kerf.jobs.v1.StageOutputsH\x00\x42\x0f\n\x06source\x12\x05\xbaH\x02\x08\x01\"X\n\x0cStageOutputs\x12,\n\x05stage\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,31}$\x12\x1a\n\x07indices\x18\x02 \x03(\rB\t\xbaH\x06\x92\x01\x03\x10\x80\x02\"W\n\x0bStageTiming\x12\x16\n\x0equeued_seconds\x18\x01 \x01(\x01\x12\x18\n\x10\x63omputed_seconds\x18\x02 \x01(\x01\x12\x16\n\x0e\x64\x65vice_seconds\x18\x03 \x01(\x01\">\n\x0bItemFailure\x12\x0c\n\x04item\x18\x01 \x01(\x05\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"\xc9\x01\n\x0cStageReceipt\x12&\n\x06models\x18\x01 \x03(\x0b\x32\x16.kerf.jobs.v1.ModelUse\x12\r\n\x05seeds\x18\x02 \x03(\x03\x12\x15\n\rnumeric_class\x18\x03 \x01(\t\x12:\n\x08versions\x18\x04 \x03(\x0b\x32(.kerf.jobs.v1.StageReceipt.VersionsEntry\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"(\n\x08ModelUse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t*\x9a\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05*^\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,6 +57,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STAGE'].fields_by_name['inputs']._serialized_options = b'\272H\005\222\001\002\020\020'
   _globals['_NOOPTASK'].fields_by_name['fail_with']._loaded_options = None
   _globals['_NOOPTASK'].fields_by_name['fail_with']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_NOOPTASK'].fields_by_name['seconds']._loaded_options = None
+  _globals['_NOOPTASK'].fields_by_name['seconds']._serialized_options = b'\272H\026\022\024\031\000\000\000\000\000 \254@)\000\000\000\000\000\000\000\000@\001'
   _globals['_STAGEINPUT'].oneofs_by_name['source']._loaded_options = None
   _globals['_STAGEINPUT'].oneofs_by_name['source']._serialized_options = b'\272H\002\010\001'
   _globals['_STAGEINPUT'].fields_by_name['artifact']._loaded_options = None
@@ -67,10 +69,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STAGEOUTPUTS'].fields_by_name['indices']._serialized_options = b'\272H\006\222\001\003\020\200\002'
   _globals['_STAGERECEIPT_VERSIONSENTRY']._loaded_options = None
   _globals['_STAGERECEIPT_VERSIONSENTRY']._serialized_options = b'8\001'
-  _globals['_JOBSTATE']._serialized_start=2307
-  _globals['_JOBSTATE']._serialized_end=2461
-  _globals['_PRIORITY']._serialized_start=2463
-  _globals['_PRIORITY']._serialized_end=2557
+  _globals['_JOBSTATE']._serialized_start=2351
+  _globals['_JOBSTATE']._serialized_end=2505
+  _globals['_PRIORITY']._serialized_start=2507
+  _globals['_PRIORITY']._serialized_end=2601
   _globals['_JOB']._serialized_start=358
   _globals['_JOB']._serialized_end=900
   _globals['_JOB_LABELSENTRY']._serialized_start=855
@@ -78,19 +80,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STAGE']._serialized_start=903
   _globals['_STAGE']._serialized_end=1639
   _globals['_NOOPTASK']._serialized_start=1641
-  _globals['_NOOPTASK']._serialized_end=1680
-  _globals['_STAGEINPUT']._serialized_start=1683
-  _globals['_STAGEINPUT']._serialized_end=1815
-  _globals['_STAGEOUTPUTS']._serialized_start=1817
-  _globals['_STAGEOUTPUTS']._serialized_end=1905
-  _globals['_STAGETIMING']._serialized_start=1907
-  _globals['_STAGETIMING']._serialized_end=1994
-  _globals['_ITEMFAILURE']._serialized_start=1996
-  _globals['_ITEMFAILURE']._serialized_end=2058
-  _globals['_STAGERECEIPT']._serialized_start=2061
-  _globals['_STAGERECEIPT']._serialized_end=2262
-  _globals['_STAGERECEIPT_VERSIONSENTRY']._serialized_start=2215
-  _globals['_STAGERECEIPT_VERSIONSENTRY']._serialized_end=2262
-  _globals['_MODELUSE']._serialized_start=2264
-  _globals['_MODELUSE']._serialized_end=2304
+  _globals['_NOOPTASK']._serialized_end=1724
+  _globals['_STAGEINPUT']._serialized_start=1727
+  _globals['_STAGEINPUT']._serialized_end=1859
+  _globals['_STAGEOUTPUTS']._serialized_start=1861
+  _globals['_STAGEOUTPUTS']._serialized_end=1949
+  _globals['_STAGETIMING']._serialized_start=1951
+  _globals['_STAGETIMING']._serialized_end=2038
+  _globals['_ITEMFAILURE']._serialized_start=2040
+  _globals['_ITEMFAILURE']._serialized_end=2102
+  _globals['_STAGERECEIPT']._serialized_start=2105
+  _globals['_STAGERECEIPT']._serialized_end=2306
+  _globals['_STAGERECEIPT_VERSIONSENTRY']._serialized_start=2259
+  _globals['_STAGERECEIPT_VERSIONSENTRY']._serialized_end=2306
+  _globals['_MODELUSE']._serialized_start=2308
+  _globals['_MODELUSE']._serialized_end=2348
 # @@protoc_insertion_point(module_scope)

@@ -304,21 +304,25 @@ Global___Stage: _TypeAlias = Stage  # noqa: Y015
 
 @_typing.final
 class NoopTask(_message.Message):
-    """Does nothing, or fails on purpose."""
+    """Does nothing, holds a slot for a while, or fails on purpose."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FAIL_WITH_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
     fail_with: _builtins.str
     """The reason to fail with at every attempt; empty = succeed."""
+    seconds: _builtins.float
+    """How long it holds its slot before, in seconds."""
     def __init__(
         self,
         *,
         fail_with: _builtins.str = ...,
+        seconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fail_with", b"fail_with"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fail_with", b"fail_with", "seconds", b"seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
