@@ -1,0 +1,1 @@
+"""Tells how a node and its GPUs are doing."""

@@ -1,0 +1,1 @@
+"""Where the monitor meets the operating system, NVML, Prometheus and NATS."""

@@ -1,0 +1,1 @@
+"""What the monitor knows, free of NVML, NATS and protobuf."""
