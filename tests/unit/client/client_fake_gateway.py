@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +18,7 @@ from kerf.jobs.v1 import job_service_pb2 as service
 from kerf.jobs.v1.event_pb2 import (
     Accepted,
     Cancelled,
+    CancelRequested,
     Failed,
     JobEvent,
     Preview,
@@ -28,7 +28,9 @@ from kerf.jobs.v1.event_pb2 import (
     Succeeded,
 )
 from kerf.jobs.v1.job_pb2 import Job, JobState, Stage, StageReceipt, StageTiming
-from kerf.jobs.v1.job_service_pb2_grpc import JobServiceServicer, add_JobServiceServicer_to_server
+from kerf.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
+from kerf.monitor.v1.monitor_pb2_grpc import MonitorServiceServicer, add_MonitorServiceServicer_to_server
+from unit.client.client_unserved import Unserved
 
 API_KEY = "kerf-test-key"
 CHUNK = 256 * 1024
@@ -53,6 +55,11 @@ async def abort(context: Context, code: grpc.StatusCode, message: str, *extra: A
     await context.abort(code, message)
 
 
+def _progress(stage: Stage, step: int) -> Progress:
+    figures = {"loss": 0.5 / step, "smoothed_loss": 0.5, "learning_rate": 1e-4} if stage.HasField("train") else {}
+    return Progress(stage=stage.id, step=step, total=2, eta_seconds=2.0 - step, metrics=figures)
+
+
 @dataclass
 class Faults:
     """What goes wrong next. Each list or counter is used up as it is applied."""
@@ -71,14 +78,22 @@ class Faults:
     lose_create_answers: int = 0
     """Accept, then drop the answer."""
     fail_stage: str = ""
+    fail_details: list[Any] = field(default_factory=list)
+    """Go into the status of a stage that fails."""
     hang_stage: str = ""
     """This stage never ends by itself."""
+    saved_on_cancel: list[artifacts.Artifact] = field(default_factory=list)
+    never_cancelled: bool = False
+    """A cancelled job only says that somebody asked."""
+    refuse_uploads_of: bytes = b""
+    """Bytes that begin like this are refused."""
 
 
-class FakeGateway(JobServiceServicer, ArtifactServiceServicer):
+class FakeGateway(Unserved, ArtifactServiceServicer):
     """Both services. Jobs run at once, stage by stage, with outputs from `produce`."""
 
-    def __init__(self, produce: Produce | None = None) -> None:
+    def __init__(self, produce: Produce | None = None, monitor: MonitorServiceServicer | None = None) -> None:
+        self._monitor = monitor
         self.faults = Faults()
         self.blobs: dict[str, bytes] = {}
         self.meta: dict[str, artifacts.Artifact] = {}
@@ -103,6 +118,8 @@ class FakeGateway(JobServiceServicer, ArtifactServiceServicer):
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         add_JobServiceServicer_to_server(self, self._server)
         add_ArtifactServiceServicer_to_server(self, self._server)
+        if self._monitor is not None:
+            add_MonitorServiceServicer_to_server(self._monitor, self._server)
         self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
         await self._server.start()
 
@@ -185,16 +202,15 @@ class FakeGateway(JobServiceServicer, ArtifactServiceServicer):
             stage.attempts = 1
             self._append(job, stage_started=StageStarted(stage=stage.id, worker="w1"))
             for step in (1, 2):
-                self._append(job, progress=Progress(stage=stage.id, step=step, total=2, eta_seconds=2.0 - step))
+                self._append(job, progress=_progress(stage, step))
                 self._append(job, transient=True, preview=Preview(stage=stage.id, step=step, png=b"png"))
                 await asyncio.sleep(0)
             if stage.id == self.faults.hang_stage:
                 return
             if stage.id == self.faults.fail_stage:
                 job.state = stage.state = JobState.JOB_STATE_FAILED
-                job.error.CopyFrom(
-                    details(code_pb2.FAILED_PRECONDITION, "model 'x' is not installed", reason="NO_MODEL")
-                )
+                text, extra = "model 'x' is not installed", self.faults.fail_details
+                job.error.CopyFrom(details(code_pb2.FAILED_PRECONDITION, text, *extra, reason="NO_MODEL"))
                 self._append(job, failed=Failed(error=job.error))
                 return
             self._complete(job, stage, last=number == len(job.stages) - 1)
@@ -234,8 +250,11 @@ class FakeGateway(JobServiceServicer, ArtifactServiceServicer):
         await self._admit(context, "CancelJob")
         job = await self._job(context, request.name)
         if job.state in {JobState.JOB_STATE_QUEUED, JobState.JOB_STATE_RUNNING}:
+            if self.faults.never_cancelled:
+                self._append(job, cancel_requested=CancelRequested(reason=request.reason))
+                return job
             job.state = JobState.JOB_STATE_CANCELLED
-            self._append(job, cancelled=Cancelled(reason=request.reason))
+            self._append(job, cancelled=Cancelled(reason=request.reason, saved=self.faults.saved_on_cancel))
         return job
 
     async def RetryJob(self, request: service.RetryJobRequest, context: Context) -> Job:  # noqa: N802 (gRPC's name)
@@ -289,12 +308,6 @@ class FakeGateway(JobServiceServicer, ArtifactServiceServicer):
             return [other]
         return [event]
 
-    async def RunJob(  # noqa: N802 (gRPC's name)
-        self, request: service.CreateJobRequest, context: Context
-    ) -> AsyncIterator[JobEvent]:
-        await abort(context, grpc.StatusCode.UNIMPLEMENTED, "the client must not need it")
-        yield JobEvent()
-
     async def ListDeadLetters(  # noqa: N802 (gRPC's name)
         self, request: service.ListDeadLettersRequest, context: Context
     ) -> service.ListDeadLettersResponse:
@@ -313,6 +326,8 @@ class FakeGateway(JobServiceServicer, ArtifactServiceServicer):
             data += part.chunk
         if header.size_bytes != len(data):
             await abort(context, grpc.StatusCode.INVALID_ARGUMENT, "the size differs")
+        if self.faults.refuse_uploads_of and data.startswith(self.faults.refuse_uploads_of):
+            await abort(context, grpc.StatusCode.INVALID_ARGUMENT, "the picture is damaged", reason="PICTURE_BROKEN")
         kind = "image/png" if data.startswith(b"\x89PNG") else "application/octet-stream"
         return self.put(bytes(data), kind)
 
@@ -374,27 +389,3 @@ class FakeGateway(JobServiceServicer, ArtifactServiceServicer):
         self.blobs.pop(request.name, None)
         self.meta.pop(request.name, None)
         return artifacts.DeleteArtifactResponse()
-
-
-class ThreadedGateway:
-    """A fake gateway on a loop and a thread of its own, for code that blocks or runs its own loop."""
-
-    def __init__(self, produce: Produce | None = None) -> None:
-        self._loop = asyncio.new_event_loop()
-        # Two loops of one process share grpc's poller; the second hears a harmless BlockingIOError.
-        self._loop.set_exception_handler(lambda loop, context: None)
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-
-        async def make() -> FakeGateway:
-            gateway = FakeGateway(produce)
-            await gateway.start()
-            return gateway
-
-        self.gateway = asyncio.run_coroutine_threadsafe(make(), self._loop).result(10)
-
-    def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.gateway.stop(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 
 import numpy as np
+from google.rpc import code_pb2
 from PIL import Image
 
 from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf.jobs.v1.job_pb2 import Stage
-from unit.client.client_fake_gateway import FakeGateway
+from unit.client.client_fake_gateway import FakeGateway, details
 
+BROKEN = b"BROKEN"
 HOSTILE = '<script>alert("x")</script>'
 GCODE = b"""; kerf laser job, G-code for GRBL 1.1
 ; title: a fish
@@ -64,7 +67,37 @@ def produce(gateway: FakeGateway, stage: Stage) -> list[Artifact]:
         return [gateway.put(svg(), "image/svg+xml", labels={"role": "vector", "item": "0"}, **size_mm)]
     if task == "plan":
         return _plan(gateway)
-    return []
+    if task == "caption":
+        return _captions(gateway, stage)
+    return _training(gateway, stage) if task == "train" else []
+
+
+def safetensors() -> bytes:
+    """The smallest file of the format."""
+    return (2).to_bytes(8, "little") + b"{}" + b"weights"
+
+
+def _captions(gateway: FakeGateway, stage: Stage) -> list[Artifact]:
+    """One text for each input; a picture with BROKEN in its bytes fails."""
+    found = []
+    for item, source in enumerate(stage.inputs):
+        if BROKEN in gateway.blobs.get(source.artifact, b""):
+            failure = details(code_pb2.INVALID_ARGUMENT, "the picture is cut off", reason="PICTURE_BROKEN")
+            stage.item_failures.add(item=item, error=failure)
+            continue
+        text = f"a drawing of {source.artifact[-4:] or 'words'} {HOSTILE}"
+        labels = {"role": "caption", "item": str(item), "text": text}
+        found.append(gateway.put(text.encode(), "text/plain", labels=labels))
+    return found
+
+
+def _training(gateway: FakeGateway, stage: Stage) -> list[Artifact]:
+    curve = {"steps": [1, 2], "loss": [0.5, 0.25], "smoothed_loss": [0.5, 0.4], "learning_rate": [1e-4, 1e-5]}
+    files = [(safetensors(), "application/octet-stream", "lora")]
+    if stage.train.sample_prompt:
+        files += [(png(1), "image/png", "sample-before"), (png(2), "image/png", "sample-after")]
+    files.append((json.dumps(curve).encode(), "application/json", "training-curve"))
+    return [gateway.put(data, kind, labels={"role": role}) for data, kind, role in files]
 
 
 def _plan(gateway: FakeGateway) -> list[Artifact]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
@@ -246,3 +247,14 @@ def test_delays_grow_with_jitter_to_a_bound() -> None:
     delays = policy.delays_seconds()
     for bound in (1, 2, 4, 4, 4):
         assert bound * 0.1 <= next(delays) <= bound
+
+
+@pytest.mark.parametrize(
+    "of_async, of_sync", [(AsyncKerf, kerf_client.Kerf), (kerf_client.AsyncMonitor, kerf_client.Monitor)]
+)
+def test_both_kinds_of_client_offer_the_same(of_async: type, of_sync: type) -> None:
+    def offered(kind: type) -> dict[str, list[str]]:
+        methods = {name: value for name, value in vars(kind).items() if not name.startswith("_")}
+        return {name: list(inspect.signature(method).parameters) for name, method in methods.items()}
+
+    assert offered(of_async) == offered(of_sync)

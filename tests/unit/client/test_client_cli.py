@@ -20,8 +20,9 @@ import kerf_client
 from kerf.jobs.v1.job_pb2 import Job, NoopTask, Stage
 from kerf_client import Kerf
 from kerf_client.cli import main
-from unit.client.client_fake_gateway import API_KEY, Faults, ThreadedGateway
+from unit.client.client_fake_gateway import API_KEY, Faults
 from unit.client.client_products import HOSTILE, png, produce
+from unit.client.client_threaded import ThreadedGateway
 
 RESULTS = {
     "picture.png",
@@ -149,7 +150,9 @@ def test_the_report_shows_all_and_runs_nothing(tmp_path: Path) -> None:
         (["make", "missing.jpg"], "no such file"),
         (["make", "   "], "empty"),
         (["make", "a\x1b[2Jb"], "control characters"),
-        (["make", "fish", "--lora", "x"], "NAME:WEIGHT"),
+        (["make", "fish", "--lora", ":1"], "NAME:WEIGHT"),
+        (["make", "fish", "--lora", "x:y"], "number from -4 to 4"),
+        (["make", "fish", "--lora", "none.safetensors"], "no such file"),
         (["make", "fish", "--width", "0mm"], "more than 0"),
         (["make", "fish", "--width", "80"], "unit"),
         (["make", "fish", "--seed", "-1"], "whole number"),
@@ -247,7 +250,8 @@ def test_single_stages(arguments: list[str], files: set[str], tmp_path: Path) ->
 
 
 def test_help_exists_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = ["make", "jobs", "artifacts", "optimize", "vectorize", "plan", "presets", "doctor", "up", "demo"]
+    commands = ["make", "jobs", "artifacts", "optimize", "vectorize", "plan", "caption", "train", "presets", "gpu"]
+    commands += ["doctor", "up", "demo"]
     for arguments in ([], *([command] for command in commands), ["jobs", "watch"], ["artifacts", "download"]):
         with pytest.raises(SystemExit) as left:
             main([*arguments, "--help"])

@@ -1,7 +1,7 @@
 """The Python SDK of kerf and its command line.
 
 `AsyncKerf` and `Kerf` talk to a gateway; messages are those of `kerf.jobs.v1` and `kerf.artifacts.v1`; whatever goes
-wrong is a `KerfError`. `kerf_client.recipes` builds the main jobs.
+wrong is a `KerfError`. `kerf_client.recipes` builds the main jobs. `AsyncMonitor` and `Monitor` ask a node's monitor.
 """
 
 from kerf_client.aio import AsyncKerf, new_request_id
@@ -26,11 +26,13 @@ from kerf_client.errors import (
     Violation,
 )
 from kerf_client.following import is_terminal
-from kerf_client.sync import Kerf
+from kerf_client.monitor import AsyncMonitor
+from kerf_client.sync import Kerf, Monitor
 
 __all__ = [
     "AlreadyExists",
     "AsyncKerf",
+    "AsyncMonitor",
     "DataLoss",
     "DeadlineExceeded",
     "FailedPrecondition",
@@ -40,6 +42,7 @@ __all__ = [
     "JobFailed",
     "Kerf",
     "KerfError",
+    "Monitor",
     "NotFound",
     "PermissionDenied",
     "ProtocolViolation",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -35,6 +36,7 @@ from kerf.jobs.v1.job_service_pb2_grpc import JobServiceStub
 from kerf_client import transfers
 from kerf_client.calls import Caller
 from kerf_client.connection import RetryPolicy, Tls, check_api_key, open_channel
+from kerf_client.datasets import Uploaded, UploadedDataset, scan_dataset, upload_dataset
 from kerf_client.errors import ending_error
 from kerf_client.following import follow
 
@@ -152,6 +154,16 @@ class AsyncKerf:
         """Store bytes or a file (at most `max_bytes`) in chunks of 1 MiB; equal bytes are the same artifact."""
         data = await transfers.read_local(source, max_bytes)
         return await transfers.upload(self._caller, self._artifacts, data)
+
+    async def upload_dataset(
+        self, folder: Path, *, caption_suffix: str = "", uploaded: Uploaded | None = None
+    ) -> UploadedDataset:
+        """Store a folder's pictures and captions for `recipes.train_job`; defects are the trainer's to tell.
+
+        `uploaded` hears how far it is. Raises InvalidRequest where there is no such folder or nothing in it.
+        """
+        local = await asyncio.to_thread(scan_dataset, folder, caption_suffix)
+        return await upload_dataset(self.upload, local, uploaded)
 
     async def download(self, name: str, *, max_bytes: int = transfers.DEFAULT_MAX_DOWNLOAD_BYTES) -> bytes:
         """The bytes of `artifacts/<sha256>`, checked; resumed where a cut interrupted them. Raises DataLoss."""

@@ -26,6 +26,7 @@ _STEM_AND_EXTENSION = {
     "dxf": ("plan", ".dxf"),
     "preview": ("preview", ".png"),
     "job-sheet": ("job-sheet", ".html"),
+    "caption": ("caption", ".txt"),
 }
 _FORMAT_OF_ROLE = {
     "picture": FileFormat.PNG,
@@ -82,9 +83,18 @@ def possible_filename(filename: str) -> bool:
         return True
     stem, dot, extension = filename.partition(".")
     base, _, number = stem.rpartition("-")
-    stems = {"picture", "burn", "shape", "drawing", "plan", "preview", "job-sheet"}
+    stems = {"picture", "burn", "shape", "drawing", "plan", "preview", "job-sheet", "caption"}
     known = stem in stems or (base in stems and number.isdecimal())
-    return known and f"{dot}{extension}" in {".png", ".svg", ".gcode", ".dxf", ".html", ".bin", *_EXTENSION.values()}
+    return known and f"{dot}{extension}" in {
+        ".png",
+        ".svg",
+        ".gcode",
+        ".dxf",
+        ".html",
+        ".txt",
+        ".bin",
+        *_EXTENSION.values(),
+    }
 
 
 def _item_of(artifact: Artifact, position: int) -> int:

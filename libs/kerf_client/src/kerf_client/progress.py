@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from kerf.jobs.v1.event_pb2 import JobEvent, StageCompleted
 from kerf.jobs.v1.job_pb2 import JobState
+from kerf_client.facts import as_duration
+
+_FIGURES = (("loss", "loss {:.4g}"), ("smoothed_loss", "smoothed {:.4g}"), ("learning_rate", "learning rate {:.2g}"))
+"""Figures of `Progress.metrics` that people watch, in the order in which they are told."""
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
 
 
 @dataclass
@@ -24,6 +33,8 @@ class JobProgress:
     """Share of the whole job, counting its stages alike, 0-1; never goes back."""
     attempt: int = 0
     message: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Figures of the newest step, such as `loss`; what is not in it is not known."""
 
     def apply(self, event: JobEvent) -> str:
         """Take an event in. Returns a line worth telling, or "" (every step is too much for a log)."""
@@ -45,11 +56,26 @@ class JobProgress:
 
     @property
     def step_label(self) -> str:
-        """`step 3/20, 4 s left`, and what the worker says; "" while there is nothing to tell."""
-        parts = [f"step {self.step}/{self.total}" if self.total else ""]
-        parts.append(f"{self.eta_seconds:.0f} s left" if self.eta_seconds is not None else "")
-        parts.append(self.message)
-        return ", ".join(part for part in parts if part)
+        """`step 3/20, loss 0.12, 4 s left`, and what the worker says; "" while there is nothing to tell."""
+        return _joined(self._count, self.figures_label, self._rest, self.message)
+
+    @property
+    def count_label(self) -> str:
+        """The same without the figures, for a line that has little room."""
+        return _joined(self._count, self._rest, self.message)
+
+    @property
+    def figures_label(self) -> str:
+        """`loss 0.12, smoothed 0.13, learning rate 0.0001`; "" where the stage tells none."""
+        return _joined(*(text.format(self.metrics[name]) for name, text in _FIGURES if name in self.metrics))
+
+    @property
+    def _count(self) -> str:
+        return f"step {self.step}/{self.total}" if self.total else ""
+
+    @property
+    def _rest(self) -> str:
+        return f"{as_duration(self.eta_seconds)} left" if self.eta_seconds is not None else ""
 
     def _advance(self, share_of_stage: float) -> None:
         if self.stages:
@@ -58,6 +84,7 @@ class JobProgress:
 
     def _begin_step_count(self) -> None:
         self.step, self.total, self.eta_seconds, self.message = 0, None, None, ""
+        self.metrics = {}
 
     def _on_accepted(self, event: JobEvent) -> str:
         self.stages = [stage.id for stage in event.accepted.job.stages]
@@ -77,8 +104,9 @@ class JobProgress:
     def _on_progress(self, event: JobEvent) -> str:
         progress = event.progress
         self.step, self.total = progress.step, progress.total or None
-        self.eta_seconds = progress.eta_seconds if progress.eta_seconds >= 0 else None
+        self.eta_seconds = progress.eta_seconds if 0 <= progress.eta_seconds < math.inf else None
         self.message = progress.message
+        self.metrics = dict(progress.metrics)
         counted = progress.step / progress.total if progress.total else 0.0
         self._advance(max(progress.fraction, counted))
         return f"{self.stage_label} {self.step_label}" if event.sequence and self.step_label else ""

@@ -16,17 +16,29 @@ border between dark and light ran across faces.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 
+from kerf.captioner.v1.captioner_pb2 import CaptionOptions, CaptionRequest
 from kerf.diffusion.v1.diffusion_pb2 import GenerateRequest, LoraWeight
 from kerf.jobs.v1.job_pb2 import Job, Stage, StageInput, StageOutputs
 from kerf.optimizer.v1.plan_pb2 import Operation, OperationKind, OutputFormat, PlanRequest
 from kerf.optimizer.v1.raster_pb2 import OptimizeRequest, PhysicalSize, RasterMode
 from kerf.optimizer.v1.vector_pb2 import TraceMode, VectorizeRequest
+from kerf.trainer.v1.dataset_pb2 import Dataset
+from kerf.trainer.v1.trainer_pb2 import TrainingParameters, TrainRequest
 
 GENERATE, BURN, SHAPE, DRAWING, PLAN = "generate", "burn", "shape", "drawing", "plan"
+CAPTION, TRAIN = "caption", "train"
+BEFORE, AFTER = "before", "after"
 """Ids of the stages."""
+
+MAX_INPUTS = 16
+"""Artifacts that one stage takes; also the stages that one job takes."""
+
+MAX_CAPTIONED = MAX_INPUTS * MAX_INPUTS
+"""Pictures of one caption job."""
 
 EDGE_DESPECKLE_MM2 = 0.5
 """Pieces of an edge smaller than this are grain of the photograph; each would cost the machine a stop."""
@@ -66,6 +78,58 @@ class Words:
     images: int = 1
     model: str = ""
     loras: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Captioning:
+    """How pictures are captioned; 0 and empty mean the model's own choice, as in `CaptionOptions`."""
+
+    model: str = ""
+    prompt: str = ""
+    beams: int = 0
+    max_chars: int = 0
+    trigger_word: str = ""
+
+    @property
+    def request(self) -> CaptionRequest:
+        """As the captioner wants it; a stage's inputs are its pictures."""
+        words = CaptionOptions(
+            model=self.model,
+            prompt=self.prompt,
+            beams=self.beams,
+            max_chars=self.max_chars,
+            trigger_word=self.trigger_word,
+        )
+        return CaptionRequest(options=words)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What to train; None and empty mean the preset's or the worker's own choice, as in `TrainRequest`."""
+
+    name: str
+    base_model: str = ""
+    preset: str = ""
+    trigger_word: str = ""
+    sample_prompt: str = ""
+    steps: int | None = None
+    rank: int | None = None
+    learning_rate: float | None = None
+    resolution_px: int | None = None
+    batch_size: int | None = None
+    seed: int | None = None
+
+    @property
+    def parameters(self) -> TrainingParameters:
+        """What differs from the preset."""
+        return TrainingParameters(
+            rank=self.rank,
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            steps=self.steps,
+            resolution_px=self.resolution_px,
+            seed=self.seed,
+        )
 
 
 @dataclass(frozen=True)
@@ -162,20 +226,13 @@ def styled_prompt(prompt: str, style: Style) -> str:
     return prompt if suffix is None or style_in_words(prompt) is style else f"{prompt}, {suffix}"
 
 
-def prompt_job(words: Words, target: Target) -> Job:
-    """Words to machine files."""
+def prompt_job(words: Words, target: Target, captioning: Captioning | None = None) -> Job:
+    """Words to machine files. With `captioning` the pictures are captioned too, right after they are drawn."""
     style = resolve_style(target.style, words.prompt)
-    request = GenerateRequest(
-        prompt=styled_prompt(words.prompt, style),
-        negative_prompt=words.negative_prompt,
-        model=words.model,
-        steps=words.steps,
-        guidance=words.guidance,
-        seed=words.seed,
-        images=words.images,
-        loras=[LoraWeight(name=name, weight=weight) for name, weight in words.loras],
-    )
+    request = _generate_request(replace(words, prompt=styled_prompt(words.prompt, style)))
     stages = [Stage(id=GENERATE, generate=request)]
+    if captioning is not None:
+        stages.append(Stage(id=CAPTION, inputs=[_from(GENERATE)], caption=captioning.request))
     stages += _finishing_stages(_from(GENERATE), _FOR_PROMPTS[style], target)
     return Job(stages=stages, labels={"recipe": "prompt", "style": style.value})
 
@@ -200,6 +257,68 @@ def vectorize_job(artifact: str, request: VectorizeRequest) -> Job:
 def plan_job(artifacts: list[str], request: PlanRequest) -> Job:
     """One stage: burnable pictures and drawings to machine files; operations count into `artifacts`."""
     return Job(stages=[Stage(id=PLAN, inputs=[StageInput(artifact=name) for name in artifacts], plan=request)])
+
+
+def caption_job(artifacts: Sequence[str], captioning: Captioning) -> Job:
+    """Pictures to captions: stages of at most 16 pictures, as even as they get, in the order of `artifacts`.
+
+    Raises ValueError for no pictures, or for more than MAX_CAPTIONED.
+    """
+    if not 1 <= len(artifacts) <= MAX_CAPTIONED:
+        raise ValueError(f"{len(artifacts)} pictures: a job captions 1 to {MAX_CAPTIONED}")
+    stages = []
+    for number, (start, end) in enumerate(caption_slices(len(artifacts)), start=1):
+        inputs = [StageInput(artifact=name) for name in artifacts[start:end]]
+        stages.append(Stage(id=CAPTION if number == 1 else f"{CAPTION}-{number}", inputs=inputs))
+        stages[-1].caption.CopyFrom(captioning.request)
+    return Job(stages=stages, labels={"recipe": "caption"})
+
+
+def caption_slices(pictures: int) -> list[tuple[int, int]]:
+    """Which pictures each stage of a caption job has: (first, one after the last)."""
+    stages = -(-pictures // MAX_INPUTS)
+    return [(pictures * each // stages, pictures * (each + 1) // stages) for each in range(stages)]
+
+
+def train_job(training: Training, dataset: Dataset) -> Job:
+    """One stage: pictures with captions to a LoRA."""
+    request = TrainRequest(
+        name=training.name,
+        base_model=training.base_model,
+        preset=training.preset,
+        dataset=dataset,
+        parameters=training.parameters,
+        trigger_word=training.trigger_word,
+        sample_prompt=training.sample_prompt,
+    )
+    return Job(stages=[Stage(id=TRAIN, train=request)], labels={"recipe": "train", "lora": training.name})
+
+
+def comparison_job(words: Words, lora: str, weight: float = 1.0) -> Job:
+    """The same words and seed without a LoRA and with it (a name, or `artifacts/<sha256>`).
+
+    Raises ValueError without a seed: two pictures from different noise compare nothing.
+    """
+    if words.seed is None:
+        raise ValueError("a comparison needs a seed")
+    stages = [
+        Stage(id=BEFORE, generate=_generate_request(words)),
+        Stage(id=AFTER, generate=_generate_request(replace(words, loras=(*words.loras, (lora, weight))))),
+    ]
+    return Job(stages=stages, labels={"recipe": "comparison"})
+
+
+def _generate_request(words: Words) -> GenerateRequest:
+    return GenerateRequest(
+        prompt=words.prompt,
+        negative_prompt=words.negative_prompt,
+        model=words.model,
+        steps=words.steps,
+        guidance=words.guidance,
+        seed=words.seed,
+        images=words.images,
+        loras=[LoraWeight(name=name, weight=weight) for name, weight in words.loras],
+    )
 
 
 def _from(stage: str) -> StageInput:

@@ -6,16 +6,16 @@ in which scripts do not run; a content security policy forbids the rest.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html import escape
-from importlib import resources
 
 from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf.jobs.v1.job_pb2 import Job, Stage
 from kerf_client.facts import PlanFacts, as_duration
+from kerf_client.page import figure, heading, html_page, table
+from kerf_client.recipes import CAPTION
 
 DEFAULT_MAX_EMBEDDED_BYTES = 16 * 1024 * 1024
 _SHOWN_ROLES = (
@@ -24,8 +24,6 @@ _SHOWN_ROLES = (
     ("vector", "Drawing"),
     ("preview", "Burn preview"),
 )
-_IMAGE_TYPES = {"image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/svg+xml"}
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 @dataclass(frozen=True)
@@ -56,39 +54,27 @@ class Report:
 
 def render_report(report: Report) -> bytes:
     """The page as UTF-8."""
-    style = resources.files("kerf_client").joinpath("report.css").read_text(encoding="utf-8")
     body = "\n".join(
         [
             _head(report),
             _pictures(report),
-            _warnings(report),
+            warnings_section(report.job),
+            _safety(report.facts),
             _checks(report.facts),
-            _timing(report.job),
-            _receipt(report.job),
-            _files(report.written),
+            timing_section(report.job),
+            receipt_section(report.job),
+            files_section(report.written),
             f"<footer>{escape(report.job.name)} &middot; made with kerf. Sizes are what the files say; times are "
             "estimates until a machine has run them.</footer>",
         ]
     )
-    page = (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(report.title)} &middot; kerf</title>\n<style>\n{style}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
-    # A lone surrogate (a file name that is no UTF-8) must not cost the person the report.
-    return page.encode("utf-8", errors="replace")
+    return html_page(report.title, body)
 
 
 def _head(report: Report) -> str:
     times = ", ".join(as_duration(plan.estimated_seconds) for plan in report.facts)
     facts = {**report.settings, "Burn time (estimate)": times}
-    cells = "".join(f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>" for key, value in facts.items())
-    return (
-        f'<p class="kicker">kerf</p><h1>{escape(report.title)}</h1>'
-        f'<p class="dim">{escape(report.subtitle)}</p><dl class="facts">{cells}</dl>'
-    )
+    return heading(report.title, report.subtitle, facts)
 
 
 def _pictures(report: Report) -> str:
@@ -101,23 +87,20 @@ def _pictures(report: Report) -> str:
             for file in report.shown
             if file.role == role and file.item == item and not file.filename.startswith("shape")
         ]
-        heading = f"<h2>Picture {item + 1}</h2>" if len(items) > 1 else "<h2>From picture to burn</h2>"
-        rows.append(f'{heading}<div class="pictures">{"".join(figures)}</div>')
+        above = f"<h2>Picture {item + 1}</h2>" if len(items) > 1 else "<h2>From picture to burn</h2>"
+        rows.append(f'{above}{_captions(report, item)}<div class="pictures">{"".join(figures)}</div>')
     return "\n".join(rows)
 
 
+def _captions(report: Report, item: int) -> str:
+    """What the captioner says the picture shows, where the job asked it."""
+    texts = [file.data.decode(errors="replace") for file in report.shown if (file.role, file.item) == (CAPTION, item)]
+    return "".join(f'<p class="caption">“{escape(text.strip())}”</p>' for text in texts)
+
+
 def _figure(file: ReportFile, title: str, max_bytes: int) -> str:
-    if file.artifact.media_type in _IMAGE_TYPES and len(file.data) <= max_bytes:
-        data = base64.b64encode(file.data).decode("ascii")
-        content = f'<img alt="{escape(title)}" src="data:{file.artifact.media_type};base64,{data}">'
-    else:
-        content = '<span class="dim">Too large or of a kind that a browser cannot show; open the file.</span>'
-    details = [size_text(file.artifact), note_text(file.artifact)]
-    text = " &middot; ".join(escape(each) for each in details if each)
-    return (
-        f'<figure class="{file.role}"><div class="frame">{content}</div>'
-        f'<figcaption><b>{escape(title)}</b><span class="dim">{text}</span></figcaption></figure>'
-    )
+    details = " · ".join(each for each in (size_text(file.artifact), note_text(file.artifact)) if each)
+    return figure(title, details, file.artifact, file.data, role=file.role, max_bytes=max_bytes)
 
 
 def size_text(artifact: Artifact) -> str:
@@ -146,14 +129,17 @@ def warnings_of(job: Job) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _warnings(report: Report) -> str:
-    found = warnings_of(report.job)
-    listed = "".join(f"<li>{escape(text)}</li>" for text in found)
-    shown = f'<ul class="warnings">{listed}</ul>' if found else '<p class="calm">No stage had a warning.</p>'
-    settings = dict.fromkeys(setting for plan in report.facts for setting in plan.required_settings)
+def warnings_section(job: Job) -> str:
+    """What the stages warned of, or that none did."""
+    listed = "".join(f"<li>{escape(text)}</li>" for text in warnings_of(job))
+    shown = f'<ul class="warnings">{listed}</ul>' if listed else '<p class="calm">No stage had a warning.</p>'
+    return f"<h2>Warnings</h2>{shown}"
+
+
+def _safety(facts: list[PlanFacts]) -> str:
+    settings = dict.fromkeys(setting for plan in facts for setting in plan.required_settings)
     required = f" Required controller settings: {', '.join(settings)}." if settings else ""
     return (
-        f"<h2>Warnings</h2>{shown}"
         '<p class="safety"><b>Never leave a running laser unattended.</b> Read the job sheet, check the material, '
         f"frame the job, wear the right goggles.{escape(required)}</p>"
     )
@@ -165,10 +151,11 @@ def _checks(facts: list[PlanFacts]) -> str:
         text = "The checks' verdicts are not in the job's answer; the planner hands out no file that fails one."
         return f'<h2>Checks</h2><p class="dim">{text}</p>'
     rows = [(escape(check.name), escape(check.verdict), escape(check.detail)) for check in checks]
-    return "<h2>Checks</h2>" + _table(("Check", "Verdict", "What was compared"), rows)
+    return "<h2>Checks</h2>" + table(("Check", "Verdict", "What was compared"), rows)
 
 
-def _timing(job: Job) -> str:
+def timing_section(job: Job) -> str:
+    """Seconds and attempts of every stage."""
     longest = max((stage.timing.computed_seconds for stage in job.stages), default=0.0)
     rows = []
     for stage in job.stages:
@@ -185,7 +172,7 @@ def _timing(job: Job) -> str:
             )
         )
     header = ("Stage", "Queued", "Computed", "On the device", "Attempts", "")
-    return "<h2>Where the time went</h2>" + _table(header, rows, number_columns={1, 2, 3, 4})
+    return "<h2>Where the time went</h2>" + table(header, rows, number_columns={1, 2, 3, 4})
 
 
 def _timing_values(stage: Stage) -> tuple[float, float, float]:
@@ -196,7 +183,8 @@ def _seconds(value: float) -> str:
     return f"{value:.2f} s" if value >= 0 else "not known"
 
 
-def _receipt(job: Job) -> str:
+def receipt_section(job: Job) -> str:
+    """All that is needed to do the job again."""
     rows: list[tuple[str, ...]] = []
     for stage in job.stages:
         receipt = stage.receipt
@@ -212,10 +200,11 @@ def _receipt(job: Job) -> str:
             rows.append((escape(stage.id), "versions", escape(versions)))
     if not rows:
         return '<h2>Receipt</h2><p class="dim">The job names nothing that is needed to do it again.</p>'
-    return "<h2>Receipt</h2>" + _table(("Stage", "What", "Value"), rows)
+    return "<h2>Receipt</h2>" + table(("Stage", "What", "Value"), rows)
 
 
-def _files(files: Iterable[ReportFile]) -> str:
+def files_section(files: Iterable[ReportFile]) -> str:
+    """Name, size and SHA-256 of the files that lie beside the page."""
     rows = [
         (
             escape(file.filename),
@@ -225,19 +214,4 @@ def _files(files: Iterable[ReportFile]) -> str:
         )
         for file in files
     ]
-    return "<h2>Files</h2>" + _table(("File", "Size", "Bytes", "SHA-256"), rows, number_columns={2})
-
-
-def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]], number_columns: Iterable[int] = ()) -> str:
-    """`rows` are HTML already."""
-    numbers = set(number_columns)
-
-    def cells(tag: str, row: tuple[str, ...]) -> str:
-        return "".join(
-            f"<{tag}{' class=number' if column in numbers else ''}>{text}</{tag}>" for column, text in enumerate(row)
-        )
-
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return (
-        f'<div class="scroll"><table><thead><tr>{cells("th", header)}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    return "<h2>Files</h2>" + table(("File", "Size", "Bytes", "SHA-256"), rows, number_columns={2})

@@ -17,6 +17,8 @@ class ClientSettings:
     """API key for it."""
     optimizer: str = ""
     """`HOST:PORT` of an optimizer, for `kerf presets`."""
+    monitor: str = ""
+    """`HOST:PORT` of a monitor, for `kerf gpu`."""
     tls_ca: str = ""
     """File with the PEM certificates to trust; set = use TLS. `system` = the system's."""
 

@@ -13,10 +13,13 @@ from typing import Any, Self, TypeVar
 from kerf.artifacts.v1.artifacts_pb2 import Artifact, CreateDownloadUrlResponse
 from kerf.jobs.v1.event_pb2 import JobEvent
 from kerf.jobs.v1.job_pb2 import Job
-from kerf.jobs.v1.job_service_pb2 import JobFilter
+from kerf.jobs.v1.job_service_pb2 import DeadLetter, JobFilter
+from kerf.monitor.v1.monitor_pb2 import GetHealthResponse, GetNodeResponse, NodeSnapshot, Session
 from kerf_client import transfers
 from kerf_client.aio import AsyncKerf
 from kerf_client.connection import RetryPolicy, Tls
+from kerf_client.datasets import Uploaded, UploadedDataset
+from kerf_client.monitor import AsyncMonitor
 
 T = TypeVar("T")
 _END: Any = object()
@@ -46,6 +49,19 @@ class _LoopThread:
         except BaseException:
             future.cancel()
             raise
+
+    def iterate(self, make: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
+        """The items of an asynchronous generator, which is closed when the caller leaves."""
+        source = make()
+
+        async def following() -> T:
+            return await anext(source, _END)
+
+        try:
+            while (item := self.call(following())) is not _END:
+                yield item
+        finally:
+            self.call(source.aclose())
 
     def stop(self) -> None:
         """End the loop and the thread."""
@@ -85,18 +101,6 @@ class Kerf:
         self._runner.call(self._client.close())
         self._runner.stop()
 
-    def _iterate(self, make: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
-        source = make()
-
-        async def following() -> T:
-            return await anext(source, _END)
-
-        try:
-            while (item := self._runner.call(following())) is not _END:
-                yield item
-        finally:
-            self._runner.call(source.aclose())
-
     def create_job(self, job: Job, *, request_id: str = "") -> Job:
         """See `AsyncKerf.create_job`."""
         return self._runner.call(self._client.create_job(job, request_id=request_id))
@@ -107,7 +111,7 @@ class Kerf:
 
     def list_jobs(self, *, filter: JobFilter | None = None, page_size: int = 0) -> Iterator[Job]:
         """See `AsyncKerf.list_jobs`."""
-        return self._iterate(lambda: self._client.list_jobs(filter=filter, page_size=page_size))
+        return self._runner.iterate(lambda: self._client.list_jobs(filter=filter, page_size=page_size))
 
     def cancel_job(self, name: str, reason: str = "") -> Job:
         """See `AsyncKerf.cancel_job`."""
@@ -119,19 +123,31 @@ class Kerf:
 
     def watch(self, name: str, *, after_sequence: int = 0, durable_only: bool = False) -> Iterator[JobEvent]:
         """See `AsyncKerf.watch`."""
-        return self._iterate(lambda: self._client.watch(name, after_sequence=after_sequence, durable_only=durable_only))
+        return self._runner.iterate(
+            lambda: self._client.watch(name, after_sequence=after_sequence, durable_only=durable_only)
+        )
 
     def run(self, job: Job, *, request_id: str = "", durable_only: bool = False) -> Iterator[JobEvent]:
         """See `AsyncKerf.run`."""
-        return self._iterate(lambda: self._client.run(job, request_id=request_id, durable_only=durable_only))
+        return self._runner.iterate(lambda: self._client.run(job, request_id=request_id, durable_only=durable_only))
 
     def wait(self, name: str) -> Job:
         """See `AsyncKerf.wait`."""
         return self._runner.call(self._client.wait(name))
 
+    def list_dead_letters(self, *, page_size: int = 0) -> Iterator[DeadLetter]:
+        """See `AsyncKerf.list_dead_letters`."""
+        return self._runner.iterate(lambda: self._client.list_dead_letters(page_size=page_size))
+
     def upload(self, source: bytes | Path, *, max_bytes: int = transfers.DEFAULT_MAX_UPLOAD_BYTES) -> Artifact:
         """See `AsyncKerf.upload`."""
         return self._runner.call(self._client.upload(source, max_bytes=max_bytes))
+
+    def upload_dataset(
+        self, folder: Path, *, caption_suffix: str = "", uploaded: Uploaded | None = None
+    ) -> UploadedDataset:
+        """See `AsyncKerf.upload_dataset`; `uploaded` is called from the client's own thread."""
+        return self._runner.call(self._client.upload_dataset(folder, caption_suffix=caption_suffix, uploaded=uploaded))
 
     def download(self, name: str, *, max_bytes: int = transfers.DEFAULT_MAX_DOWNLOAD_BYTES) -> bytes:
         """See `AsyncKerf.download`."""
@@ -143,7 +159,7 @@ class Kerf:
 
     def list_artifacts(self, *, page_size: int = 0) -> Iterator[Artifact]:
         """See `AsyncKerf.list_artifacts`."""
-        return self._iterate(lambda: self._client.list_artifacts(page_size=page_size))
+        return self._runner.iterate(lambda: self._client.list_artifacts(page_size=page_size))
 
     def delete_artifact(self, name: str) -> None:
         """See `AsyncKerf.delete_artifact`."""
@@ -152,3 +168,48 @@ class Kerf:
     def create_download_url(self, name: str, *, expires_in: timedelta) -> CreateDownloadUrlResponse:
         """See `AsyncKerf.create_download_url`."""
         return self._runner.call(self._client.create_download_url(name, expires_in=expires_in))
+
+
+class Monitor:
+    """The same as `AsyncMonitor`, for code without an event loop. Use it as a context manager; thread-safe."""
+
+    def __init__(self, target: str, api_key: str, *, tls: Tls | None = None, policy: RetryPolicy | None = None) -> None:
+        self._runner = _LoopThread()
+
+        async def connect() -> AsyncMonitor:
+            return AsyncMonitor(target, api_key, tls=tls, policy=policy)
+
+        try:
+            self._client = self._runner.call(connect())
+        except BaseException:
+            self._runner.stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all calls, close the connection, end the thread."""
+        self._runner.call(self._client.close())
+        self._runner.stop()
+
+    def get_node(self, *, history: timedelta | None = None, max_snapshots: int = 0) -> GetNodeResponse:
+        """See `AsyncMonitor.get_node`."""
+        return self._runner.call(self._client.get_node(history=history, max_snapshots=max_snapshots))
+
+    def get_health(self) -> GetHealthResponse:
+        """See `AsyncMonitor.get_health`."""
+        return self._runner.call(self._client.get_health())
+
+    def list_sessions(self, *, job: str = "", page_size: int = 0) -> Iterator[Session]:
+        """See `AsyncMonitor.list_sessions`."""
+        return self._runner.iterate(lambda: self._client.list_sessions(job=job, page_size=page_size))
+
+    def watch_node(self, *, interval: timedelta | None = None) -> Iterator[NodeSnapshot]:
+        """See `AsyncMonitor.watch_node`."""
+        return self._runner.iterate(lambda: self._client.watch_node(interval=interval))

@@ -8,13 +8,13 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from kerf_client.cli import artifacts, doctor, jobs, make, presets, stack, stages
+from kerf_client.cli import artifacts, caption, doctor, gpu, jobs, make, presets, stack, stages, train
 from kerf_client.cli.console import EXIT_CODE_HELP, ExitCode, Output, UsageError, exit_code_of
 from kerf_client.errors import KerfError
 
 ENVIRONMENT_HELP = (
-    "environment: KERF_CLIENT_GATEWAY, KERF_CLIENT_API_KEY, KERF_CLIENT_OPTIMIZER, KERF_CLIENT_TLS_CA; an option goes "
-    "first. Without a gateway, commands use the stack that `kerf up` started."
+    "environment: KERF_CLIENT_GATEWAY, KERF_CLIENT_API_KEY, KERF_CLIENT_OPTIMIZER, KERF_CLIENT_MONITOR, "
+    "KERF_CLIENT_TLS_CA; an option goes first. Without a gateway, commands use the stack that `kerf up` started."
 )
 
 
@@ -31,7 +31,10 @@ def build_parser() -> argparse.ArgumentParser:
     jobs.add_parser(commands)
     artifacts.add_parser(commands)
     stages.add_parsers(commands)
+    caption.add_parser(commands)
+    train.add_parser(commands)
     presets.add_parser(commands)
+    gpu.add_parser(commands)
     doctor.add_parser(commands)
     stack.add_parsers(commands)
     return parser

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import tempfile
 from contextlib import aclosing
 from pathlib import Path
 
 from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf_client.aio import AsyncKerf
-from kerf_client.cli.console import EXIT_CODE_HELP, ExitCode, Output, UsageError
+from kerf_client.cli.console import EXIT_CODE_HELP, ExitCode, Output
+from kerf_client.cli.files import write_file
 from kerf_client.cli.options import whole
 from kerf_client.cli.session import Action, add_connection_options, client_command
 from kerf_client.making import message_json
@@ -96,25 +95,7 @@ async def _upload(client: AsyncKerf, args: argparse.Namespace, output: Output) -
 async def _download(client: AsyncKerf, args: argparse.Namespace, output: Output) -> int:
     name = artifact_name(args.name)
     data = await client.download(name, max_bytes=args.max_bytes)
-    await asyncio.to_thread(_write, args.out, data, force=args.force)
+    await asyncio.to_thread(write_file, args.out, data, force=args.force)
     output.say(str(args.out))
     output.result({"name": name, "path": str(args.out), "bytes": len(data)})
     return ExitCode.OK
-
-
-def _write(path: Path, data: bytes, *, force: bool) -> None:
-    """The whole file or nothing."""
-    if path.exists() and not force:
-        raise UsageError(f"{path} exists already; --force replaces it")
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=".kerf-", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 
 import grpc
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
@@ -18,6 +18,9 @@ from kerf_client.progress import JobProgress
 
 # Cc and the bidirectional overrides: text from elsewhere must not drive the terminal or disguise itself.
 _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+_MAX_LINE = 240
 
 
 class ExitCode(IntEnum):
@@ -109,9 +112,22 @@ class Output:
         return BarView(self._errors) if self._errors.is_terminal else LineView(self, silent=self.as_json)
 
 
+class CollectingOutput(Output):
+    """Keeps the results of several jobs for one JSON value."""
+
+    def __init__(self) -> None:
+        super().__init__(as_json=True)
+        self.results: list[object] = []
+
+    def result(self, value: object) -> None:
+        """Keep it."""
+        self.results.append(value)
+
+
 def describe(error: errors.KerfError) -> str:
     """The sentence, every violated field on a line of its own, and a hint."""
-    lines = [error.message]
+    # A message that goes through all violations would tell them twice: they have lines of their own.
+    lines = [shortened(error.message) if len(error.violations) > 1 else error.message]
     lines += [f"  {each.field}: {each.description}" for each in error.violations if each.description not in lines[0]]
     if error.retry_after is not None:
         lines.append(f"  come back in {error.retry_after.total_seconds():g} s")
@@ -122,6 +138,11 @@ def describe(error: errors.KerfError) -> str:
     if incident := error.metadata.get("incident"):
         lines.append(f"  incident {incident}: the server's log has more")
     return "\n".join(lines)
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text that is too long for a line."""
+    return text if len(text) <= _MAX_LINE else text[:_MAX_LINE].rsplit(" ", 1)[0] + " …"
 
 
 def error_json(error: errors.KerfError) -> Mapping[str, object]:
@@ -168,11 +189,23 @@ class LineView(ProgressView):
             self._output.note(line)
 
 
+class _BarWithFigures(Progress):
+    """A bar, and below it a line for figures such as the loss, where there are any."""
+
+    figures = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """See Progress."""
+        yield from super().get_renderables()
+        if self.figures:
+            yield Text(f"  {self.figures}", no_wrap=True, overflow="ellipsis")
+
+
 class BarView(ProgressView):
     """A live bar on a terminal; what is worth keeping scrolls above it."""
 
     def __init__(self, console: Console) -> None:
-        self._progress = Progress(
+        self._progress = _BarWithFigures(
             SpinnerColumn(),
             TextColumn("{task.fields[stage]}", markup=False),
             BarColumn(),
@@ -196,7 +229,8 @@ class BarView(ProgressView):
         """Move the bar; steps go into it, other lines above it."""
         if self._task is None:
             return
-        stage, detail = harmless(progress.stage_label), harmless(progress.step_label)
+        stage, detail = harmless(progress.stage_label), harmless(progress.count_label)
+        self._progress.figures = harmless(progress.figures_label)
         self._progress.update(self._task, completed=progress.fraction, stage=stage, detail=detail)
         if line and line != f"{progress.stage_label} {progress.step_label}":
             self._progress.console.print(Text(harmless(line), style="dim"))

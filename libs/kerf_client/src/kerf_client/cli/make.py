@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from kerf_client.cli import options
 from kerf_client.cli.console import EXIT_CODE_HELP, ExitCode, Output, UsageError, harmless
 from kerf_client.cli.running import run_job
 from kerf_client.cli.session import Gateway, add_connection_options, with_gateway
+from kerf_client.datasets import PICTURE_SUFFIXES
 from kerf_client.facts import as_duration
 from kerf_client.folder import ResultFolder
 from kerf_client.making import (
@@ -27,7 +28,7 @@ from kerf_client.making import (
     write_results,
 )
 from kerf_client.outputs import possible_filename
-from kerf_client.recipes import FileFormat, Style, Target, Words
+from kerf_client.recipes import Captioning, FileFormat, Style, Target, Words
 from kerf_client.report import warnings_of
 from kerf_client.transfers import DEFAULT_MAX_UPLOAD_BYTES, read_local
 
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 DEFAULT_WIDTH_MM = 80.0
 _MAX_SLUG_LENGTH = 40
 _MAX_TITLE_LENGTH = 100
+LORA_HELP = (
+    "a LoRA by its name, as artifacts/<sha256> or as a .safetensors file, which is uploaded; WEIGHT from -4 to 4 "
+    "(default: 1); repeatable"
+)
 
 DESCRIPTION = """\
 Turns words or a picture into files for a laser: G-code, SVG, DXF, PNG, a burn preview, a job sheet and report.html.
@@ -62,6 +67,8 @@ class Order:
     out: Path
     words: Words | None = None
     picture: Path | None = None
+    captioning: Captioning | None = None
+    """Set = the drawn pictures are captioned too."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -101,7 +108,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     words.add_argument("--guidance", type=options.number(0, 30), metavar="N", help="(default: the model's)")
     words.add_argument("--images", type=options.whole(1, 16), default=1, metavar="N", help="(default: 1)")
     words.add_argument("--model", default="", metavar="NAME", help="(default: the worker's)")
-    words.add_argument("--lora", type=options.lora, action="append", default=[], metavar="NAME:WEIGHT")
+    words.add_argument(
+        "--lora", type=options.lora, action="append", default=[], metavar="LORA[:WEIGHT]", help=LORA_HELP
+    )
     add_connection_options(parser)
     parser.set_defaults(run=run)
 
@@ -158,7 +167,7 @@ def read_order(args: argparse.Namespace) -> Order:
 def _check_prompt(subject: str) -> None:
     if not subject.strip():
         raise UsageError("the prompt is empty: say what to draw, or name a picture")
-    if Path(subject.strip()).suffix.lower() in options.PICTURE_SUFFIXES or subject.endswith("/"):
+    if Path(subject.strip()).suffix.lower() in PICTURE_SUFFIXES or subject.endswith("/"):
         raise UsageError(f"{subject}: there is no such file")
     if not subject.isprintable():
         raise UsageError("the prompt has control characters in it: write it in one line of plain text")
@@ -189,14 +198,15 @@ async def make(client: AsyncKerf, order: Order, output: Output) -> list[Path]:
     folder.prepare()
     source: SourcePicture | None = None
     if order.words is not None:
-        job = recipes.prompt_job(order.words, order.target)
+        words = replace(order.words, loras=await upload_loras(client, order.words.loras))
+        job = recipes.prompt_job(words, order.target, order.captioning)
     else:
         source = await _upload(client, order)
         job = recipes.picture_job(source.artifact.name, order.target)
     done = await run_job(client, job, output)
     files = await fetch_outputs(client, done, order.target.formats)
-    words = _describe(order, done)
-    paths = await asyncio.to_thread(write_results, folder, done, files, source, words)
+    described = _describe(order, done)
+    paths = await asyncio.to_thread(write_results, folder, done, files, source, described)
     seconds = [plan.estimated_seconds for plan in facts_of(files)]
     _tell(output, done, paths, seconds)
     output.result(
@@ -217,6 +227,20 @@ async def _upload(client: AsyncKerf, order: Order) -> SourcePicture:
     if not options.looks_like_picture(data):
         raise UsageError(f"{order.picture} is no PNG, JPEG, WebP, GIF or BMP picture; nothing was sent")
     return SourcePicture(await client.upload(data), data)
+
+
+async def upload_loras(client: AsyncKerf, loras: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ...]:
+    """The same LoRAs, files among them as artifacts. Raises UsageError for a file that is none."""
+    known: list[tuple[str, float]] = []
+    for name, weight in loras:
+        if options.is_lora_file(name):
+            data = await read_local(Path(name), DEFAULT_MAX_UPLOAD_BYTES)
+            if not options.looks_like_safetensors(data):
+                raise UsageError(f"{name} is no safetensors file; nothing was sent")
+            known.append(((await client.upload(data)).name, weight))
+        else:
+            known.append((name, weight))
+    return tuple(known)
 
 
 def _describe(order: Order, job: Job) -> Description:

@@ -13,8 +13,9 @@ from kerf_client.lengths import parse_length_mm
 from kerf_client.recipes import FileFormat
 
 EnumType = TypeVar("EnumType", bound=Enum)
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+LORA_SUFFIX = ".safetensors"
 MAX_SEED = 2**32 - 1
+_MAX_SAFETENSORS_HEADER_BYTES = 100_000_000
 _PICTURE_BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM")
 
 
@@ -73,11 +74,20 @@ def formats(text: str) -> frozenset[FileFormat]:
 
 
 def lora(text: str) -> tuple[str, float]:
-    """`NAME:WEIGHT`; the weight is from -4 to 4."""
+    """`NAME`, `artifacts/<sha256>` or a file, and maybe `:WEIGHT` from -4 to 4 after it (1 = as trained)."""
     name, colon, weight = text.rpartition(":")
-    if not colon or not name:
-        raise argparse.ArgumentTypeError(f"{text!r}: write NAME:WEIGHT, such as linocut:0.8")
+    if not colon or is_file(text):
+        name, weight = text, "1"
+    if not name or not name.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME or NAME:WEIGHT, such as linocut:0.8")
+    if is_lora_file(name) and not is_file(name):
+        raise argparse.ArgumentTypeError(f"{name}: there is no such file")
     return name, number(-4, 4)(weight)
+
+
+def is_lora_file(name: str) -> bool:
+    """True for what can only be a file on this machine, not a name that kerf knows."""
+    return name.endswith(LORA_SUFFIX)
 
 
 def is_file(text: str) -> bool:
@@ -124,3 +134,9 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
 def looks_like_picture(data: bytes) -> bool:
     """True if the bytes begin as a picture does that kerf reads; whether it is whole, the gateway says."""
     return data.startswith(_PICTURE_BEGINNINGS) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
+
+
+def looks_like_safetensors(data: bytes) -> bool:
+    """True if the bytes begin as a safetensors file does: the length of a JSON object, and the object."""
+    length = int.from_bytes(data[:8], "little")
+    return len(data) > 8 + length and 2 <= length <= _MAX_SAFETENSORS_HEADER_BYTES and data[8:9] == b"{"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 
+from kerf.jobs.v1.event_pb2 import JobEvent
 from kerf.jobs.v1.job_pb2 import Job, JobState
 from kerf_client.aio import AsyncKerf
 from kerf_client.cli.console import Output
@@ -12,6 +14,7 @@ from kerf_client.errors import KerfError, ending_error
 from kerf_client.progress import JobProgress
 
 _CANCEL_TIMEOUT_S = 5.0
+Listen = Callable[[JobEvent], None]
 
 
 async def run_job(client: AsyncKerf, job: Job, output: Output) -> Job:
@@ -29,12 +32,19 @@ async def run_job(client: AsyncKerf, job: Job, output: Output) -> Job:
         raise
 
 
-async def follow_job(client: AsyncKerf, name: str, output: Output, *, after_sequence: int = 0) -> Job:
-    """Show a job's progress, return it after it ended well. Raises JobFailed and JobCancelled."""
+async def follow_job(
+    client: AsyncKerf, name: str, output: Output, *, after_sequence: int = 0, listen: Listen | None = None
+) -> Job:
+    """Show a job's progress, return it after it ended well; `listen` hears every event.
+
+    Raises JobFailed and JobCancelled.
+    """
     progress = JobProgress(name=name)
     with output.progress() as view:
         async with aclosing(client.watch(name, after_sequence=after_sequence)) as events:
             async for event in events:
+                if listen is not None:
+                    listen(event)
                 view.update(progress, progress.apply(event))
     job = await client.get_job(name)
     if job.state != JobState.JOB_STATE_SUCCEEDED:

@@ -11,6 +11,7 @@ from kerf_client.aio import AsyncKerf
 from kerf_client.cli.console import ExitCode, Output, UsageError
 from kerf_client.connection import Tls
 from kerf_client.errors import KerfError, ServiceUnavailable
+from kerf_client.monitor import AsyncMonitor
 from kerf_client.settings import ClientSettings
 
 _LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:")
@@ -18,12 +19,13 @@ _LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:")
 
 @dataclass(frozen=True)
 class Gateway:
-    """Where it is, how to be let in, and where the optimizer answers directly ("" = not known)."""
+    """Where it is, how to be let in, and where optimizer and monitor answer directly ("" = not known)."""
 
     target: str
     api_key: str
     tls: Tls | None = None
     optimizer: str = ""
+    monitor: str = ""
 
     def client(self) -> AsyncKerf:
         """A client for it. Raises UsageError for a key that cannot be one."""
@@ -34,6 +36,7 @@ class Gateway:
 
 
 Work = Callable[[Gateway], Awaitable[int]]
+MonitorWork = Callable[[AsyncMonitor], Awaitable[int]]
 Action = Callable[[AsyncKerf, argparse.Namespace, Output], Awaitable[int]]
 Command = Callable[[argparse.Namespace, Output], Awaitable[int]]
 
@@ -66,6 +69,38 @@ async def with_gateway(args: argparse.Namespace, output: Output, work: Work, *, 
     return await _with_embedded(args, output, work, may_start=may_start)
 
 
+async def with_monitor(args: argparse.Namespace, output: Output, work: MonitorWork) -> int:
+    """Do `work` with the monitor and return its exit code. A monitor that is named needs no gateway.
+
+    Raises ServiceUnavailable where its address is not known.
+    """
+    settings = ClientSettings.from_environment()
+    named = args.monitor or settings.monitor
+    api_key = args.api_key or settings.api_key
+    if named and api_key:
+        return await work_with_monitor(_configured(args, settings, named, output), named, work)
+
+    async def with_found(gateway: Gateway) -> int:
+        return await work_with_monitor(gateway, named or gateway.monitor, work)
+
+    return await with_gateway(args, output, with_found)
+
+
+async def work_with_monitor(gateway: Gateway, target: str, work: MonitorWork) -> int:
+    """Do `work` with the monitor at `target`, let in by the gateway's key. Raises ServiceUnavailable for no target."""
+    if not target:
+        raise ServiceUnavailable(
+            "the monitor's address is not known: give it with --monitor HOST:PORT or KERF_CLIENT_MONITOR",
+            reason="NO_MONITOR",
+        )
+    try:
+        monitor = AsyncMonitor(target, gateway.api_key, tls=gateway.tls)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    async with monitor:
+        return await work(monitor)
+
+
 def _configured(args: argparse.Namespace, settings: ClientSettings, target: str, output: Output) -> Gateway:
     api_key = args.api_key or settings.api_key
     if not api_key:
@@ -73,7 +108,7 @@ def _configured(args: argparse.Namespace, settings: ClientSettings, target: str,
     tls = read_tls(args.tls_ca or settings.tls_ca)
     if tls is None and not target.startswith(_LOOPBACK):
         output.warn(f"the API key travels to {target} unencrypted; --tls-ca turns TLS on")
-    return Gateway(target, api_key, tls, settings.optimizer)
+    return Gateway(target, api_key, tls, settings.optimizer, settings.monitor)
 
 
 def read_tls(trust: str) -> Tls | None:
@@ -99,7 +134,13 @@ async def _with_embedded(args: argparse.Namespace, output: Output, work: Work, *
         ) from None
 
     def described(info: StackInfo) -> Gateway:
-        return Gateway(info.gateway_target, args.api_key or info.api_key, None, info.targets.get("optimizer", ""))
+        return Gateway(
+            info.gateway_target,
+            args.api_key or info.api_key,
+            None,
+            info.targets.get("optimizer", ""),
+            info.targets.get("monitor", ""),
+        )
 
     running = read_state(default_root())
     if running is not None and running.gateway_target:

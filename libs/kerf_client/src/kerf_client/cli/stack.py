@@ -10,9 +10,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from kerf_client.cli.console import EXIT_CODE_HELP, ExitCode, Output
+from kerf_client.cli.console import EXIT_CODE_HELP, CollectingOutput, ExitCode, Output
 from kerf_client.cli.make import Order, make
 from kerf_client.cli.session import Gateway, add_connection_options, stack_error, with_gateway
+from kerf_client.cli.showcase import CHAIN_PROMPT, run_showcase
 from kerf_client.errors import FailedPrecondition
 from kerf_client.folder import ResultFolder
 from kerf_client.outputs import possible_filename
@@ -42,11 +43,15 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "demo",
         help="start kerf, make something from words and from a photograph, stop",
         description="Makes files for a laser from a prompt and from a photograph (scikit-image's astronaut), in "
-        "<out>/prompt and <out>/photo. Uses a stack that runs already, else starts one and stops it again.",
+        "<out>/prompt and <out>/photo. Uses a stack that runs already, else starts one and stops it again. With --all "
+        "it goes through every service: words to machine files with a caption on the way (<out>/chain), a LoRA and a "
+        "picture without and with it (<out>/style), the node and its GPUs (<out>/gpu.html), all linked by "
+        "<out>/index.html.",
         epilog=EXIT_CODE_HELP,
     )
     demo.add_argument("--out", "-o", type=Path, default=Path("out"), metavar="DIR", help="(default: out/)")
-    demo.add_argument("--prompt", default=DEMO_PROMPT, metavar="TEXT", help="(default: %(default)s)")
+    demo.add_argument("--all", action="store_true", help="go through every service")
+    demo.add_argument("--prompt", metavar="TEXT", help=f"(default: {DEMO_PROMPT}; with --all {CHAIN_PROMPT})")
     demo.add_argument("--seed", type=int, default=DEMO_SEED, metavar="N", help="(default: %(default)s)")
     add_connection_options(demo)
     demo.set_defaults(run=run_demo)
@@ -88,42 +93,33 @@ def _show(info: StackInfo, output: Output) -> None:
 
 
 async def run_demo(args: argparse.Namespace, output: Output) -> int:
-    """Both jobs, one after the other."""
+    """Both jobs, one after the other; or, with `--all`, everything."""
+    if args.all:
+        return await run_showcase(args, output)
+    prompt = args.prompt or DEMO_PROMPT
     photograph = await asyncio.to_thread(demo_photograph)
     prompt_out, photo_out = args.out / "prompt", args.out / "photo"
     for out in (prompt_out, photo_out):
         ResultFolder(out, possible_filename).prepare()
 
     async def work(gateway: Gateway) -> int:
-        quiet = Output(as_json=False) if not args.json else _Collecting()
+        quiet = Output(as_json=False) if not args.json else CollectingOutput()
         with tempfile.TemporaryDirectory(prefix="kerf-demo-") as folder:
             picture = Path(folder) / DEMO_PICTURE
             await asyncio.to_thread(picture.write_bytes, photograph)
             orders = [
-                Order(Target(title=args.prompt), prompt_out, words=Words(args.prompt, seed=args.seed)),
+                Order(Target(title=prompt), prompt_out, words=Words(prompt, seed=args.seed)),
                 Order(Target(title=DEMO_PICTURE), photo_out, picture=picture),
             ]
             async with gateway.client() as client:
                 for order in orders:
                     output.note(f"making {order.out} ...")
                     await make(client, order, quiet)
-        if isinstance(quiet, _Collecting):
+        if isinstance(quiet, CollectingOutput):
             output.result(quiet.results)
         return ExitCode.OK
 
     return await with_gateway(args, output, work, may_start=True)
-
-
-class _Collecting(Output):
-    """Keeps the results of several jobs for one JSON value."""
-
-    def __init__(self) -> None:
-        super().__init__(as_json=True)
-        self.results: list[object] = []
-
-    def result(self, value: object) -> None:
-        """Keep it."""
-        self.results.append(value)
 
 
 def demo_photograph() -> bytes:
