@@ -1,4 +1,4 @@
-"""Each light package installs alone: a clean environment with it and what it declares, where it imports and starts.
+"""Each package installs alone: a clean environment with it and what it declares, where it imports and starts.
 
 The packages are built as wheels first, so that what a wheel lacks shows here too. Uses the package registry.
 """
@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ pytestmark = [pytest.mark.install, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
 CONSTRAINTS = ROOT / "constraints.txt"
+SAME_TORCH = f"torch==={version('torch')}"
+"""The build that set-up has found here."""
 HEAVY = ("torch", "diffusers", "transformers")
 IMPORT_ALL = """
 import importlib, importlib.util, pkgutil, sys
@@ -44,14 +47,29 @@ class Package:
     folder: Path
     module: str
     start: tuple[str, ...] = ()
+    absent: tuple[str, ...] = HEAVY
+    """What must not be installed beside it."""
 
 
-LIGHT = [
+PACKAGES = [
     Package(ROOT / "libs/kerf_proto", "kerf"),
     Package(ROOT / "libs/kerf_core", "kerf_core"),
     Package(ROOT / "libs/kerf_client", "kerf_client", ("bin/kerf", "--help")),
     Package(ROOT / "services/gateway", "kerf_gateway", ("bin/python", "-m", "kerf_gateway", "--help")),
+    Package(ROOT / "services/monitor", "kerf_monitor", ("bin/python", "-m", "kerf_monitor", "--help")),
     Package(ROOT / "services/optimizer", "kerf_optimizer", ("bin/python", "-m", "kerf_optimizer", "--help")),
+    Package(
+        ROOT / "services/captioner",
+        "kerf_captioner",
+        ("bin/python", "-m", "kerf_captioner", "--help"),
+        absent=("diffusers", "peft", "kerf_sd", "kerf_diffusion", "kerf_trainer"),
+    ),
+    Package(
+        ROOT / "services/trainer",
+        "kerf_trainer",
+        ("bin/python", "-m", "kerf_trainer", "--help"),
+        absent=("kerf_captioner", "kerf_diffusion", "kerf_optimizer"),
+    ),
 ]
 
 
@@ -104,15 +122,17 @@ def check_alone(package: Package, local: dict[str, Path], work: Path) -> None:
         "install",
         "--constraint",
         CONSTRAINTS,
+        *([SAME_TORCH] if "torch" not in package.absent else []),
     ]
     run([*install, *sorted(wheels.glob("*.whl"))], "does not install", work)
-    run([clean / "bin" / "python", "-I", "-c", IMPORT_ALL, package.module, *HEAVY], "does not import alone", work)
+    probe: list[str | Path] = [clean / "bin" / "python", "-I", "-c", IMPORT_ALL, package.module, *package.absent]
+    run(probe, "does not import alone", work)
     if package.start:
         program, *arguments = package.start
         run([clean / program, *arguments], "does not start alone", work)
 
 
-@pytest.mark.parametrize("package", LIGHT, ids=lambda package: package.module)
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.module)
 def test_installs_imports_and_starts_alone(package: Package, tmp_path: Path) -> None:
     check_alone(package, local_folders(), tmp_path)
 

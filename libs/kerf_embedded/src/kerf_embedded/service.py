@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -41,9 +41,12 @@ def python_service(name: str, **environment: str) -> ServiceSpec:
     return ServiceSpec(name, (sys.executable, "-m", f"kerf_{name}"), environment)
 
 
-def default_services() -> tuple[ServiceSpec, ...]:
-    """The services of this version of kerf."""
-    return (python_service(GATEWAY), python_service("diffusion"), python_service("optimizer"))
+def default_services(names: Collection[str] | None = None) -> tuple[ServiceSpec, ...]:
+    """The services of this version of kerf; with `names`, the gateway and those only."""
+    known = (GATEWAY, "diffusion", "captioner", "optimizer", "trainer", "monitor")
+    if names is not None and (unknown := set(names) - set(known)):
+        raise ValueError(f"no services of kerf: {', '.join(sorted(unknown))}")
+    return tuple(python_service(name) for name in known if names is None or name == GATEWAY or name in names)
 
 
 def port_names(services: Sequence[ServiceSpec]) -> list[str]:

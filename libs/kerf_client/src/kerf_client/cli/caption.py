@@ -68,7 +68,7 @@ async def run(args: argparse.Namespace, output: Output) -> int:
         async with gateway.client() as client:
             return await _caption(client, pictures, captioning, args, output)
 
-    return await with_gateway(args, output, work, may_start=True)
+    return await with_gateway(args, output, work, starts=("captioner",))
 
 
 def find_pictures(sources: list[Path]) -> list[Path]:

@@ -125,7 +125,8 @@ async def run(args: argparse.Namespace, output: Output) -> int:
         return ExitCode.OK
 
     ResultFolder(order.out, possible_filename).prepare()
-    return await with_gateway(args, output, work, may_start=True)
+    starts = ("diffusion", "optimizer") if order.words else ("optimizer",)
+    return await with_gateway(args, output, work, starts=starts)
 
 
 def read_order(args: argparse.Namespace) -> Order:

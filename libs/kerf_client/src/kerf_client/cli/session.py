@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,17 +56,19 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON value on stdout and nothing else")
 
 
-async def with_gateway(args: argparse.Namespace, output: Output, work: Work, *, may_start: bool = False) -> int:
+async def with_gateway(
+    args: argparse.Namespace, output: Output, work: Work, *, starts: Collection[str] | None = None
+) -> int:
     """Do `work` with the gateway and return its exit code.
 
-    With `may_start` an embedded stack is started for the duration where none runs. Raises ServiceUnavailable where
-    there is no gateway to talk to.
+    `starts` names the services that the work needs beside the gateway: where none runs, an embedded stack of these is
+    started for the duration. Raises ServiceUnavailable where there is no gateway to talk to.
     """
     settings = ClientSettings.from_environment()
     target = args.gateway or settings.gateway
     if target:
         return await work(_configured(args, settings, target, output))
-    return await _with_embedded(args, output, work, may_start=may_start)
+    return await _with_embedded(args, output, work, starts)
 
 
 async def with_monitor(args: argparse.Namespace, output: Output, work: MonitorWork) -> int:
@@ -123,7 +125,7 @@ def read_tls(trust: str) -> Tls | None:
         raise UsageError(f"{trust}: the certificates cannot be read: {error.strerror or error}") from None
 
 
-async def _with_embedded(args: argparse.Namespace, output: Output, work: Work, *, may_start: bool) -> int:
+async def _with_embedded(args: argparse.Namespace, output: Output, work: Work, starts: Collection[str] | None) -> int:
     try:
         from kerf_embedded.state import StackInfo, default_root, read_state
     except ImportError:
@@ -145,31 +147,33 @@ async def _with_embedded(args: argparse.Namespace, output: Output, work: Work, *
     running = read_state(default_root())
     if running is not None and running.gateway_target:
         return await work(described(running))
-    if not may_start:
+    if starts is None:
         raise ServiceUnavailable(
             "kerf is not running here: start it with `kerf up`, or name a gateway with --gateway HOST:PORT",
             reason="NOT_RUNNING",
         )
     output.note("starting kerf on this machine ...")
-    return await _in_own_stack(output, lambda info: work(described(info)))
+    return await _in_own_stack(output, lambda info: work(described(info)), starts)
 
 
-async def _in_own_stack(output: Output, work: Callable[..., Awaitable[int]]) -> int:
+async def _in_own_stack(output: Output, work: Callable[..., Awaitable[int]], names: Collection[str]) -> int:
     from kerf_core.errors import FailedPrecondition
     from kerf_core.errors import KerfError as CoreError
     from kerf_embedded.foreground import run_in_foreground
+    from kerf_embedded.service import default_services
     from kerf_embedded.state import default_root, private_root
     from kerf_embedded.supervisor import EmbeddedStack
 
-    root = default_root()
+    root, services = default_root(), default_services(names)
     try:
         try:
-            return _left(await run_in_foreground(EmbeddedStack(root), work), output)
+            return _left(await run_in_foreground(EmbeddedStack(root, services=services), work), output)
         except FailedPrecondition as error:
             if error.reason != "STACK_RUNNING":
                 raise
         output.note(f"another stack is using {root}; this one keeps nothing")
-        return _left(await run_in_foreground(EmbeddedStack(private_root(root), keep_data=False), work), output)
+        stack = EmbeddedStack(private_root(root), services=services, keep_data=False)
+        return _left(await run_in_foreground(stack, work), output)
     except CoreError as error:
         raise stack_error(error) from error
 

@@ -41,6 +41,7 @@ from kerf_client.training import (
 )
 
 CHAIN_PROMPT = "engraving of a mushroom"
+_NEEDS = ("diffusion", "captioner", "optimizer", "trainer", "monitor")
 STYLE_FOLDER = Path(__file__).resolve().parents[5] / "models" / "starter" / "lora_style"
 """Pictures of one style with captions, in a source checkout; an installed package has none."""
 
@@ -118,7 +119,7 @@ async def run_showcase(args: argparse.Namespace, output: Output) -> int:
             demo = _Demo(gateway, client, args.out, args.prompt or CHAIN_PROMPT, args.seed, quiet)
             return await _play(demo, root, output)
 
-    return await with_gateway(args, output, work, may_start=True)
+    return await with_gateway(args, output, work, starts=_NEEDS)
 
 
 async def _play(demo: _Demo, root: ResultFolder, output: Output) -> int:

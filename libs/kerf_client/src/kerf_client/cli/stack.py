@@ -119,7 +119,7 @@ async def run_demo(args: argparse.Namespace, output: Output) -> int:
             output.result(quiet.results)
         return ExitCode.OK
 
-    return await with_gateway(args, output, work, may_start=True)
+    return await with_gateway(args, output, work, starts=("diffusion", "optimizer"))
 
 
 def demo_photograph() -> bytes:

@@ -205,7 +205,7 @@ def _command(verb: str, build: BuildJob) -> Callable[[argparse.Namespace, Output
                 await _do(client, args, build, folder, output)
             return ExitCode.OK
 
-        return await with_gateway(args, output, work, may_start=True)
+        return await with_gateway(args, output, work, starts=("optimizer",))
 
     return run
 

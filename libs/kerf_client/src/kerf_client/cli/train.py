@@ -124,7 +124,7 @@ async def run(args: argparse.Namespace, output: Output) -> int:
             await tell_trained(order, trained, paths, output)
         return ExitCode.OK
 
-    return await with_gateway(args, output, work, may_start=True)
+    return await with_gateway(args, output, work, starts=("trainer",))
 
 
 @dataclass(frozen=True)
