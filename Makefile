@@ -9,12 +9,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # Paths are relative throughout, so that the clone may lie anywhere, spaces included.
 PYTEST := $(BIN)/python -m pytest
-SOURCES := libs services tests .ci $(wildcard models bench)
+SOURCES := libs services tests .ci $(wildcard models bench deploy)
 
-.PHONY: help setup demo test test-install test-chaos test-gpu lint protos models bench-setup bench clean clean-all
+.PHONY: help setup demo test test-install test-chaos test-gpu lint protos models bench-setup bench k8s-check clean clean-all
 
 help: ## list the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 setup: ## make .venv with everything in it (once; about 2 GB of disk); the other targets call it
 	@"$(PYTHON)" .ci/setup_env.py
@@ -60,6 +60,9 @@ bench: setup ## run every bench, or one: make bench NAME=overhead ARGS=--quick
 	@for name in $(or $(NAME),$(filter-out _%,$(basename $(notdir $(wildcard bench/*.py))))); do \
 	    $(BIN)/python -m "bench.$$name" $(ARGS); \
 	done
+
+k8s-check: setup ## render and check the manifests, the Dockerfiles and the compose file (needs kubectl)
+	@$(BIN)/python -m deploy.checks
 
 clean: ## remove what the targets made, except .venv
 	@rm -rf build out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

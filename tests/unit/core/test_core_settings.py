@@ -25,6 +25,7 @@ class PlantSettings(ServiceSettings):
         ({"REQUEST_TTL": "3600", "CLIENT_RETRY_HORIZON": "3600"}, "request_ttl must exceed client_retry_horizon"),
         ({"DRAIN_GRACE": "45", "TERMINATION_GRACE": "45"}, "shorter than termination_grace"),
         ({"SWEEP_INTERVAL": "2", "APPEND_TIMEOUT": "2"}, "sweep_interval must exceed append_timeout"),
+        ({"S3_ACCESS_KEY": "cave"}, "s3_access_key and s3_secret_key belong together"),
         ({"POTS": "0"}, "KERF_PLANT_POTS"),
         ({"GRPC_PORT": "70000"}, "KERF_PLANT_GRPC_PORT"),
     ],
@@ -58,6 +59,8 @@ def test_help_names_every_setting_with_its_default(capsys: pytest.CaptureFixture
 
 
 def test_secrets_are_not_shown() -> None:
-    settings = PlantSettings(nats_password=SecretStr("open sesame"), s3_secret_key=SecretStr("alibaba"))
+    settings = PlantSettings(
+        nats_password=SecretStr("open sesame"), s3_access_key="cave", s3_secret_key=SecretStr("alibaba")
+    )
     assert "sesame" not in repr(settings)
     assert "alibaba" not in repr(settings)

@@ -109,6 +109,10 @@ class ServiceSettings(BaseSettings):
                 "drain_notice + drain_grace must be shorter than termination_grace",
             ),
             (self.sweep_interval > self.append_timeout, "sweep_interval must exceed append_timeout"),
+            (
+                bool(self.s3_access_key) == bool(self.s3_secret_key.get_secret_value()),
+                "s3_access_key and s3_secret_key belong together: set both or none",
+            ),
         ]
         broken = [text for holds, text in rules if not holds]
         if broken:

@@ -11,7 +11,7 @@ from kerf_core.settings import ServiceSettings, service_config
 from kerf_sd.devices import Precision
 
 _STARTER_WEIGHTS = Path(__file__).resolve().parents[4] / "models" / "starter" / "weights"
-"""Where the starter model lies in a source checkout; an image sets KERF_DIFFUSION_MODELS instead."""
+"""Where the starter model lies, in a source checkout as in an image of the service."""
 
 
 class ModelEntry(BaseModel):

@@ -138,6 +138,8 @@ class Dispatcher:
                     self._leads = await self._lease.hold()
                     if self._leads:
                         await self._sweep()
+                    else:
+                        JOBS_WAITING.clear()  # what a former leader last saw is nobody's figure
                 if self._leads:
                     await self._end_overdue()
                     self._serve_waiting()
