@@ -1,0 +1,1 @@
+"""Says what pictures show: BLIP captions and measurements."""
