@@ -27,7 +27,8 @@ def noop_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackThread
 @pytest.fixture(scope="session")
 def full_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackThread]:
     """Every service that there is, with the starter model."""
-    services = [service("gateway"), service("diffusion"), service("optimizer")]
+    names = ["gateway", "diffusion", "captioner", "optimizer", "trainer", "monitor"]
+    services = [service(name) for name in names]
     with running_stack(tmp_path_factory.mktemp("full-stack"), *services) as stack:
         yield stack
 
