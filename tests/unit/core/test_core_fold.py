@@ -163,6 +163,23 @@ def test_a_hand_back_costs_no_attempt() -> None:
     assert appended(running, "handed_back", running.sequence).head.attempts == 0
 
 
+def test_attempts_are_counted_since_the_stage_last_got_further() -> None:
+    def saved(tail: JobEvent, step: int) -> JobEvent:
+        entry = following(tail, "checkpointed", tail.head.fence)
+        entry.checkpointed.step = step
+        entry.head.CopyFrom(fold(tail, entry))
+        return entry
+
+    second = appended(appended(accepted(2), "stage_started", -1), "taken_over", -1)
+    further = saved(second, 5)
+    assert (second.head.attempts, further.head.attempts) == (2, 1)
+    third = appended(further, "taken_over", -1)
+    assert saved(third, 5).head.attempts == 2, "the same step again is no progress"
+    assert saved(third, 6).head.attempts == 1
+    completed = appended(saved(third, 6), "stage_completed", third.sequence)
+    assert (completed.head.attempts, completed.head.checkpoint_step) == (0, 0), "the next stage begins anew"
+
+
 def test_sequence_numbers_have_no_gap_and_a_log_begins_once() -> None:
     start = accepted(1)
     assert refused(start, "stage_started", -1, skip=1) is Rule.SEQUENCE

@@ -304,9 +304,10 @@ async def _fail(attempt: Attempt, error: KerfError, start: JobEvent, entries: li
         await attempt.log.append(JobEvent(attempt_lost=lost), fence=fence)
         await attempt.message.nak()
         return "handed_back"
-    exhausted = start.head.attempts >= attempt.settings.max_attempts
+    tail = attempt.log.tail or start
+    exhausted = tail.head.attempts >= attempt.settings.max_attempts
     if error.retryable and not exhausted:
-        delay = attempt.settings.retry_backoff * 2 ** (start.head.attempts - 1) * _JITTER.uniform(0.8, 1.2)
+        delay = attempt.settings.retry_backoff * 2 ** (tail.head.attempts - 1) * _JITTER.uniform(0.8, 1.2)
         lost = AttemptLost(reason=error.reason, message=error.message, retry_at=_later(delay))
         await attempt.log.append(JobEvent(attempt_lost=lost), fence=fence)
         await attempt.message.nak(delay=delay.total_seconds())

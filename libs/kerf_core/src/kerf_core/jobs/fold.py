@@ -63,6 +63,8 @@ def fold(tail: JobEvent | None, entry: JobEvent) -> JobHead:
         _next_stage(head, entry)
     elif body == "attempt_lost":
         _lose(head, entry)
+    elif body == "checkpointed":
+        _save(head, entry)
     elif body == "cancel_requested":
         head.cancel_requested = True
     elif body in ("succeeded", "failed", "cancelled"):
@@ -108,7 +110,15 @@ def _next_stage(head: JobHead, entry: JobEvent) -> None:
     head.stage += 1
     head.fence = 0
     head.attempts = 0
+    head.checkpoint_step = 0
     head.stage_ready_time.CopyFrom(entry.time)
+
+
+def _save(head: JobHead, entry: JobEvent) -> None:
+    """Work that gets further is not given up however often its worker dies; work that does not, is."""
+    if entry.checkpointed.step > head.checkpoint_step:
+        head.checkpoint_step = entry.checkpointed.step
+        head.attempts = 1
 
 
 def _lose(head: JobHead, entry: JobEvent) -> None:

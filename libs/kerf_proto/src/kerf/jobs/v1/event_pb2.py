@@ -28,7 +28,7 @@ from kerf.artifacts.v1 import artifacts_pb2 as kerf_dot_artifacts_dot_v1_dot_art
 from kerf.jobs.v1 import job_pb2 as kerf_dot_jobs_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kerf/jobs/v1/event.proto\x12\x0ckerf.jobs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a!kerf/artifacts/v1/artifacts.proto\x1a\x16kerf/jobs/v1/job.proto\"\x90\x06\n\x08JobEvent\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06writer\x18\x05 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x06 \x01(\x03\x12#\n\x04head\x18\x07 \x01(\x0b\x32\x15.kerf.jobs.v1.JobHead\x12*\n\x08\x61\x63\x63\x65pted\x18\n \x01(\x0b\x32\x16.kerf.jobs.v1.AcceptedH\x00\x12&\n\x06queued\x18\x0b \x01(\x0b\x32\x14.kerf.jobs.v1.QueuedH\x00\x12\x33\n\rstage_started\x18\x0c \x01(\x0b\x32\x1a.kerf.jobs.v1.StageStartedH\x00\x12*\n\x08progress\x18\r \x01(\x0b\x32\x16.kerf.jobs.v1.ProgressH\x00\x12 \n\x03log\x18\x0e \x01(\x0b\x32\x11.kerf.jobs.v1.LogH\x00\x12\x32\n\x0c\x63heckpointed\x18\x0f \x01(\x0b\x32\x1a.kerf.jobs.v1.CheckpointedH\x00\x12\x37\n\x0fstage_completed\x18\x10 \x01(\x0b\x32\x1c.kerf.jobs.v1.StageCompletedH\x00\x12\x31\n\x0c\x61ttempt_lost\x18\x11 \x01(\x0b\x32\x19.kerf.jobs.v1.AttemptLostH\x00\x12\x39\n\x10\x63\x61ncel_requested\x18\x12 \x01(\x0b\x32\x1d.kerf.jobs.v1.CancelRequestedH\x00\x12,\n\tsucceeded\x18\x13 \x01(\x0b\x32\x17.kerf.jobs.v1.SucceededH\x00\x12&\n\x06\x66\x61iled\x18\x14 \x01(\x0b\x32\x14.kerf.jobs.v1.FailedH\x00\x12,\n\tcancelled\x18\x15 \x01(\x0b\x32\x17.kerf.jobs.v1.CancelledH\x00\x12(\n\x07preview\x18\x1e \x01(\x0b\x32\x15.kerf.jobs.v1.PreviewH\x00\x42\x06\n\x04\x62ody\"\xbf\x04\n\x07JobHead\x12%\n\x05state\x18\x01 \x01(\x0e\x32\x16.kerf.jobs.v1.JobState\x12\r\n\x05kinds\x18\x02 \x03(\t\x12\r\n\x05stage\x18\x03 \x01(\x05\x12\r\n\x05\x66\x65nce\x18\x04 \x01(\x03\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\x05\x12,\n\x08retry_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64\x65\x61\x64line\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x06labels\x18\x08 \x03(\x0b\x32!.kerf.jobs.v1.JobHead.LabelsEntry\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10stage_ready_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63\x61ncel_requested\x18\x0c \x01(\x08\x12(\n\x08priority\x18\r \x01(\x0e\x32\x16.kerf.jobs.v1.Priority\x12\x0e\n\x06reason\x18\x0e \x01(\t\x12\'\n\x05\x62\x61tch\x18\x0f \x01(\x0b\x32\x18.kerf.jobs.v1.BatchPlace\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"S\n\x08\x41\x63\x63\x65pted\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.kerf.jobs.v1.Job\x12\'\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x18.kerf.jobs.v1.BatchPlace\"7\n\nBatchPlace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\x0c\n\x04size\x18\x03 \x01(\x05\"\x1a\n\x06Queued\x12\x10\n\x08position\x18\x01 \x01(\x05\"V\n\x0cStageStarted\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12\'\n\x04lost\x18\x03 \x01(\x0b\x32\x19.kerf.jobs.v1.AttemptLost\"\xd4\x01\n\x08Progress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x05\x12\r\n\x05total\x18\x03 \x01(\x05\x12\x10\n\x08\x66raction\x18\x04 \x01(\x01\x12\x13\n\x0b\x65ta_seconds\x18\x05 \x01(\x01\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x34\n\x07metrics\x18\x07 \x03(\x0b\x32#.kerf.jobs.v1.Progress.MetricsEntry\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"%\n\x03Log\x12\r\n\x05level\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"=\n\x0c\x43heckpointed\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x05\x12\x10\n\x08location\x18\x03 \x01(\t\"\xe9\x01\n\x0eStageCompleted\x12\r\n\x05stage\x18\x01 \x01(\t\x12,\n\x07outputs\x18\x02 \x03(\x0b\x32\x1b.kerf.artifacts.v1.Artifact\x12\x30\n\ritem_failures\x18\x03 \x03(\x0b\x32\x19.kerf.jobs.v1.ItemFailure\x12\x10\n\x08warnings\x18\x04 \x03(\t\x12+\n\x07receipt\x18\x05 \x01(\x0b\x32\x1a.kerf.jobs.v1.StageReceipt\x12)\n\x06timing\x18\x06 \x01(\x0b\x32\x19.kerf.jobs.v1.StageTiming\"q\n\x0b\x41ttemptLost\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12,\n\x08retry_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bhanded_back\x18\x04 \x01(\x08\"!\n\x0f\x43\x61ncelRequested\x12\x0e\n\x06reason\x18\x01 \x01(\t\"=\n\tSucceeded\x12\x30\n\nlast_stage\x18\x01 \x01(\x0b\x32\x1c.kerf.jobs.v1.StageCompleted\"G\n\x06\x46\x61iled\x12!\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12\x1a\n\x12\x61ttempts_exhausted\x18\x02 \x01(\x08\"G\n\tCancelled\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12*\n\x05saved\x18\x02 \x03(\x0b\x32\x1b.kerf.artifacts.v1.Artifact\"B\n\x07Preview\x12\r\n\x05stage\x18\x01 \x01(\t\x12\r\n\x05image\x18\x02 \x01(\x05\x12\x0c\n\x04step\x18\x03 \x01(\x05\x12\x0b\n\x03png\x18\x04 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kerf/jobs/v1/event.proto\x12\x0ckerf.jobs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a!kerf/artifacts/v1/artifacts.proto\x1a\x16kerf/jobs/v1/job.proto\"\x90\x06\n\x08JobEvent\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06writer\x18\x05 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x06 \x01(\x03\x12#\n\x04head\x18\x07 \x01(\x0b\x32\x15.kerf.jobs.v1.JobHead\x12*\n\x08\x61\x63\x63\x65pted\x18\n \x01(\x0b\x32\x16.kerf.jobs.v1.AcceptedH\x00\x12&\n\x06queued\x18\x0b \x01(\x0b\x32\x14.kerf.jobs.v1.QueuedH\x00\x12\x33\n\rstage_started\x18\x0c \x01(\x0b\x32\x1a.kerf.jobs.v1.StageStartedH\x00\x12*\n\x08progress\x18\r \x01(\x0b\x32\x16.kerf.jobs.v1.ProgressH\x00\x12 \n\x03log\x18\x0e \x01(\x0b\x32\x11.kerf.jobs.v1.LogH\x00\x12\x32\n\x0c\x63heckpointed\x18\x0f \x01(\x0b\x32\x1a.kerf.jobs.v1.CheckpointedH\x00\x12\x37\n\x0fstage_completed\x18\x10 \x01(\x0b\x32\x1c.kerf.jobs.v1.StageCompletedH\x00\x12\x31\n\x0c\x61ttempt_lost\x18\x11 \x01(\x0b\x32\x19.kerf.jobs.v1.AttemptLostH\x00\x12\x39\n\x10\x63\x61ncel_requested\x18\x12 \x01(\x0b\x32\x1d.kerf.jobs.v1.CancelRequestedH\x00\x12,\n\tsucceeded\x18\x13 \x01(\x0b\x32\x17.kerf.jobs.v1.SucceededH\x00\x12&\n\x06\x66\x61iled\x18\x14 \x01(\x0b\x32\x14.kerf.jobs.v1.FailedH\x00\x12,\n\tcancelled\x18\x15 \x01(\x0b\x32\x17.kerf.jobs.v1.CancelledH\x00\x12(\n\x07preview\x18\x1e \x01(\x0b\x32\x15.kerf.jobs.v1.PreviewH\x00\x42\x06\n\x04\x62ody\"\xd8\x04\n\x07JobHead\x12%\n\x05state\x18\x01 \x01(\x0e\x32\x16.kerf.jobs.v1.JobState\x12\r\n\x05kinds\x18\x02 \x03(\t\x12\r\n\x05stage\x18\x03 \x01(\x05\x12\r\n\x05\x66\x65nce\x18\x04 \x01(\x03\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\x05\x12,\n\x08retry_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64\x65\x61\x64line\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x06labels\x18\x08 \x03(\x0b\x32!.kerf.jobs.v1.JobHead.LabelsEntry\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10stage_ready_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63\x61ncel_requested\x18\x0c \x01(\x08\x12(\n\x08priority\x18\r \x01(\x0e\x32\x16.kerf.jobs.v1.Priority\x12\x0e\n\x06reason\x18\x0e \x01(\t\x12\'\n\x05\x62\x61tch\x18\x0f \x01(\x0b\x32\x18.kerf.jobs.v1.BatchPlace\x12\x17\n\x0f\x63heckpoint_step\x18\x10 \x01(\x05\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"S\n\x08\x41\x63\x63\x65pted\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.kerf.jobs.v1.Job\x12\'\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x18.kerf.jobs.v1.BatchPlace\"7\n\nBatchPlace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\x0c\n\x04size\x18\x03 \x01(\x05\"\x1a\n\x06Queued\x12\x10\n\x08position\x18\x01 \x01(\x05\"V\n\x0cStageStarted\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12\'\n\x04lost\x18\x03 \x01(\x0b\x32\x19.kerf.jobs.v1.AttemptLost\"\xd4\x01\n\x08Progress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x05\x12\r\n\x05total\x18\x03 \x01(\x05\x12\x10\n\x08\x66raction\x18\x04 \x01(\x01\x12\x13\n\x0b\x65ta_seconds\x18\x05 \x01(\x01\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x34\n\x07metrics\x18\x07 \x03(\x0b\x32#.kerf.jobs.v1.Progress.MetricsEntry\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"%\n\x03Log\x12\r\n\x05level\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"=\n\x0c\x43heckpointed\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x05\x12\x10\n\x08location\x18\x03 \x01(\t\"\xe9\x01\n\x0eStageCompleted\x12\r\n\x05stage\x18\x01 \x01(\t\x12,\n\x07outputs\x18\x02 \x03(\x0b\x32\x1b.kerf.artifacts.v1.Artifact\x12\x30\n\ritem_failures\x18\x03 \x03(\x0b\x32\x19.kerf.jobs.v1.ItemFailure\x12\x10\n\x08warnings\x18\x04 \x03(\t\x12+\n\x07receipt\x18\x05 \x01(\x0b\x32\x1a.kerf.jobs.v1.StageReceipt\x12)\n\x06timing\x18\x06 \x01(\x0b\x32\x19.kerf.jobs.v1.StageTiming\"q\n\x0b\x41ttemptLost\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12,\n\x08retry_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bhanded_back\x18\x04 \x01(\x08\"!\n\x0f\x43\x61ncelRequested\x12\x0e\n\x06reason\x18\x01 \x01(\t\"=\n\tSucceeded\x12\x30\n\nlast_stage\x18\x01 \x01(\x0b\x32\x1c.kerf.jobs.v1.StageCompleted\"G\n\x06\x46\x61iled\x12!\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12\x1a\n\x12\x61ttempts_exhausted\x18\x02 \x01(\x08\"G\n\tCancelled\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12*\n\x05saved\x18\x02 \x03(\x0b\x32\x1b.kerf.artifacts.v1.Artifact\"B\n\x07Preview\x12\r\n\x05stage\x18\x01 \x01(\t\x12\r\n\x05image\x18\x02 \x01(\x05\x12\x0c\n\x04step\x18\x03 \x01(\x05\x12\x0b\n\x03png\x18\x04 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,37 +42,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOBEVENT']._serialized_start=160
   _globals['_JOBEVENT']._serialized_end=944
   _globals['_JOBHEAD']._serialized_start=947
-  _globals['_JOBHEAD']._serialized_end=1522
-  _globals['_JOBHEAD_LABELSENTRY']._serialized_start=1477
-  _globals['_JOBHEAD_LABELSENTRY']._serialized_end=1522
-  _globals['_ACCEPTED']._serialized_start=1524
-  _globals['_ACCEPTED']._serialized_end=1607
-  _globals['_BATCHPLACE']._serialized_start=1609
-  _globals['_BATCHPLACE']._serialized_end=1664
-  _globals['_QUEUED']._serialized_start=1666
-  _globals['_QUEUED']._serialized_end=1692
-  _globals['_STAGESTARTED']._serialized_start=1694
-  _globals['_STAGESTARTED']._serialized_end=1780
-  _globals['_PROGRESS']._serialized_start=1783
-  _globals['_PROGRESS']._serialized_end=1995
-  _globals['_PROGRESS_METRICSENTRY']._serialized_start=1949
-  _globals['_PROGRESS_METRICSENTRY']._serialized_end=1995
-  _globals['_LOG']._serialized_start=1997
-  _globals['_LOG']._serialized_end=2034
-  _globals['_CHECKPOINTED']._serialized_start=2036
-  _globals['_CHECKPOINTED']._serialized_end=2097
-  _globals['_STAGECOMPLETED']._serialized_start=2100
-  _globals['_STAGECOMPLETED']._serialized_end=2333
-  _globals['_ATTEMPTLOST']._serialized_start=2335
-  _globals['_ATTEMPTLOST']._serialized_end=2448
-  _globals['_CANCELREQUESTED']._serialized_start=2450
-  _globals['_CANCELREQUESTED']._serialized_end=2483
-  _globals['_SUCCEEDED']._serialized_start=2485
-  _globals['_SUCCEEDED']._serialized_end=2546
-  _globals['_FAILED']._serialized_start=2548
-  _globals['_FAILED']._serialized_end=2619
-  _globals['_CANCELLED']._serialized_start=2621
-  _globals['_CANCELLED']._serialized_end=2692
-  _globals['_PREVIEW']._serialized_start=2694
-  _globals['_PREVIEW']._serialized_end=2760
+  _globals['_JOBHEAD']._serialized_end=1547
+  _globals['_JOBHEAD_LABELSENTRY']._serialized_start=1502
+  _globals['_JOBHEAD_LABELSENTRY']._serialized_end=1547
+  _globals['_ACCEPTED']._serialized_start=1549
+  _globals['_ACCEPTED']._serialized_end=1632
+  _globals['_BATCHPLACE']._serialized_start=1634
+  _globals['_BATCHPLACE']._serialized_end=1689
+  _globals['_QUEUED']._serialized_start=1691
+  _globals['_QUEUED']._serialized_end=1717
+  _globals['_STAGESTARTED']._serialized_start=1719
+  _globals['_STAGESTARTED']._serialized_end=1805
+  _globals['_PROGRESS']._serialized_start=1808
+  _globals['_PROGRESS']._serialized_end=2020
+  _globals['_PROGRESS_METRICSENTRY']._serialized_start=1974
+  _globals['_PROGRESS_METRICSENTRY']._serialized_end=2020
+  _globals['_LOG']._serialized_start=2022
+  _globals['_LOG']._serialized_end=2059
+  _globals['_CHECKPOINTED']._serialized_start=2061
+  _globals['_CHECKPOINTED']._serialized_end=2122
+  _globals['_STAGECOMPLETED']._serialized_start=2125
+  _globals['_STAGECOMPLETED']._serialized_end=2358
+  _globals['_ATTEMPTLOST']._serialized_start=2360
+  _globals['_ATTEMPTLOST']._serialized_end=2473
+  _globals['_CANCELREQUESTED']._serialized_start=2475
+  _globals['_CANCELREQUESTED']._serialized_end=2508
+  _globals['_SUCCEEDED']._serialized_start=2510
+  _globals['_SUCCEEDED']._serialized_end=2571
+  _globals['_FAILED']._serialized_start=2573
+  _globals['_FAILED']._serialized_end=2644
+  _globals['_CANCELLED']._serialized_start=2646
+  _globals['_CANCELLED']._serialized_end=2717
+  _globals['_PREVIEW']._serialized_start=2719
+  _globals['_PREVIEW']._serialized_end=2785
 # @@protoc_insertion_point(module_scope)

@@ -53,7 +53,7 @@ class JobEvent(_message.Message):
     sequence: _builtins.int
     """1, 2, 3 … without gap. 0 = transient: it travels beside the log, is never replayed and may be lost."""
     attempt: _builtins.int
-    """Attempt of the running stage, from 1; 0 where none runs."""
+    """Attempt of the running stage, from 1, counted anew whenever it saved work that is further on; 0 where none runs."""
     writer: _builtins.str
     """Random id of the append, by which its writer finds it again after an unknown outcome."""
     fence: _builtins.int
@@ -193,6 +193,7 @@ class JobHead(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_STEP_FIELD_NUMBER: _builtins.int
     state: _job_pb2.JobState.ValueType
     """State."""
     stage: _builtins.int
@@ -200,13 +201,15 @@ class JobHead(_message.Message):
     fence: _builtins.int
     """Sequence of the running attempt's StageStarted; 0 = none runs."""
     attempts: _builtins.int
-    """Attempts of the current stage that count (a hand-back does not)."""
+    """Attempts of the current stage that count: since it last saved work that is further on; a hand-back does not count."""
     cancel_requested: _builtins.bool
     """True after CancelRequested."""
     priority: _job_pb2.Priority.ValueType
     """How urgent."""
     reason: _builtins.str
     """`ErrorInfo` reason of a failed job."""
+    checkpoint_step: _builtins.int
+    """The furthest step of the current stage that was saved."""
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Kinds of worker that the stages need, in order."""
@@ -257,10 +260,11 @@ class JobHead(_message.Message):
         priority: _job_pb2.Priority.ValueType = ...,
         reason: _builtins.str = ...,
         batch: Global___BatchPlace | None = ...,
+        checkpoint_step: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "create_time", b"create_time", "deadline", b"deadline", "end_time", b"end_time", "retry_at", b"retry_at", "stage_ready_time", b"stage_ready_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "batch", b"batch", "cancel_requested", b"cancel_requested", "create_time", b"create_time", "deadline", b"deadline", "end_time", b"end_time", "fence", b"fence", "kinds", b"kinds", "labels", b"labels", "priority", b"priority", "reason", b"reason", "retry_at", b"retry_at", "stage", b"stage", "stage_ready_time", b"stage_ready_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "batch", b"batch", "cancel_requested", b"cancel_requested", "checkpoint_step", b"checkpoint_step", "create_time", b"create_time", "deadline", b"deadline", "end_time", b"end_time", "fence", b"fence", "kinds", b"kinds", "labels", b"labels", "priority", b"priority", "reason", b"reason", "retry_at", b"retry_at", "stage", b"stage", "stage_ready_time", b"stage_ready_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
