@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,9 +28,12 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
-    """A folder with a photograph, as a newcomer would have it."""
+    """A folder with a photograph and some pictures of one style, as a newcomer would have it."""
     ramp = Image.radial_gradient("L").resize((320, 240)).convert("RGB")
     ramp.save(tmp_path / "my.jpg", quality=90)
+    (tmp_path / "pictures").mkdir()
+    for name in ("cat", "heart", "house", "key"):
+        shutil.copy(HERE / "models" / "starter" / "lora_style" / f"{name}.png", tmp_path / "pictures")
     return tmp_path
 
 
@@ -38,23 +42,26 @@ def environment(stack: StackThread) -> dict[str, str]:
         "KERF_CLIENT_GATEWAY": stack.info.gateway_target,
         "KERF_CLIENT_API_KEY": stack.info.api_key,
         "KERF_CLIENT_OPTIMIZER": stack.info.targets["optimizer"],
+        "KERF_CLIENT_MONITOR": stack.info.targets["monitor"],
         "KERF_EMBEDDED_ROOT": str(stack.info.root),
     }
     return os.environ | given
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_the_commands_work(full_stack: StackThread, desk: Path) -> None:
     lines = [line for body in blocks("bash") for line in body.splitlines() if line.startswith(KERF)]
-    assert len(lines) >= 4
+    assert len(lines) >= 8
     for line in lines:
         words = shlex.split(line, comments=True)[1:]
         command = [sys.executable, "-m", "kerf_client", *words]
         done = subprocess.run(
-            command, cwd=desk, env=environment(full_stack), capture_output=True, text=True, timeout=120, check=False
+            command, cwd=desk, env=environment(full_stack), capture_output=True, text=True, timeout=240, check=False
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-    for folder in ("my", "butterfly"):
+    assert (desk / "pictures" / "cat.txt").read_text(encoding="utf-8").strip()
+    assert (desk / "out" / "inked" / "report.html").is_file()
+    for folder in ("my", "butterfly", "inked-cat"):
         made = {path.suffix for path in (desk / "out" / folder).iterdir()}
         assert made >= {".png", ".svg", ".gcode", ".dxf", ".html", ".json"}, folder
 

@@ -1,0 +1,1 @@
+"""Trains LoRAs for Stable Diffusion."""

@@ -1,0 +1,1 @@
+"""torch, diffusers and peft; and where datasets come from."""

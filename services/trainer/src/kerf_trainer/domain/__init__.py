@@ -1,0 +1,1 @@
+"""What a training is, without torch, gRPC or S3."""
