@@ -78,10 +78,16 @@ class StageRunner:
             await end_tasks(announcer)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Take nothing more; let running stages end within the grace, then hand back what still runs."""
+        """Take nothing more; let running stages end within the grace, then hand back what still runs.
+
+        A stage that saves its work loses nothing by going on elsewhere: it is handed back at once.
+        """
         self._stopping.set()
         self._wake.set()
         self._slots_changed.set()
+        for attempt in self._attempts.values():
+            if attempt is not None and attempt.running is not None and attempt.running.checkpointed:
+                attempt.hand_back("the worker is stopping")
         if self._attempts:
             await asyncio.wait(list(self._attempts), timeout=grace_seconds)
         for attempt in self._attempts.values():
