@@ -191,6 +191,41 @@ async def test_every_defect_of_a_dataset_is_told_before_the_first_step(owner: Ca
     assert reason_of(events[-1].failed.error) == "DATASET_BROKEN"
 
 
+def changed(**fields: object) -> Job:
+    job = training("broken", 4)
+    for name, value in fields.items():
+        if name == "rank":
+            job.stages[0].train.parameters.rank = value  # type: ignore[assignment]  # whatever the test gives
+        elif name == "dataset":
+            job.stages[0].train.dataset.CopyFrom(value)  # type: ignore[arg-type]  # whatever the test gives
+        else:
+            setattr(job.stages[0].train, name, value)
+    return job
+
+
+@pytest.mark.parametrize(
+    "job, reason",
+    [
+        (changed(dataset=Dataset(files=DatasetFiles())), "DATASET_BROKEN"),
+        (changed(dataset=Dataset(files=dataset({}).files, caption_suffix="txt")), "DATASET_BROKEN"),
+        (changed(preset="best"), "PRESET_UNKNOWN"),
+        (changed(base_model="dall-e"), "MODEL_NOT_INSTALLED"),
+        (changed(rank=0), "INVALID_FIELD"),
+    ],
+    ids=["empty", "suffix without a dot", "unknown preset", "unknown base model", "rank 0"],
+)
+async def test_what_cannot_be_trained_is_refused_before_the_first_step(job: Job, reason: str, owner: Caller) -> None:
+    try:
+        created = await owner.create(job)
+    except grpc.aio.AioRpcError as refusal:
+        told = reason_of_call(refusal)  # before it was accepted
+    else:
+        events = await owner.watch(created.name)
+        told = reason_of(events[-1].failed.error)
+        assert not any(event.progress.step for event in events)
+    assert told == reason
+
+
 def _png(turn: int) -> bytes:
     data = io.BytesIO()
     Image.linear_gradient("L").resize((128, 128)).rotate(turn).save(data, "PNG")
