@@ -22,7 +22,7 @@ VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "manager", "manag
 READS_ENVIRONMENT = {
     "libs/kerf_embedded/src/kerf_embedded/state.py": "asks where the stack lies before there are any settings",
     "libs/kerf_embedded/src/kerf_embedded/service.py": "hands the environment on to the services that it starts",
-    "libs/kerf_sd/src/kerf_sd/devices.py": "sets a variable that cuBLAS reads, and reads none",
+    "libs/kerf_models/src/kerf_models/devices.py": "sets a variable that cuBLAS reads, and reads none",
 }
 """Files beside settings.py that may read the environment -> why."""
 IMPURE = {"grpc", "grpc_status", "nats", "minio", "google", "kerf", "buf", "protovalidate", "torch", "diffusers"}

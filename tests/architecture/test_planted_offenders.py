@@ -133,6 +133,7 @@ MODULES = {
     "kerf_client": ("__init__",),
     "kerf_embedded": ("__init__",),
     "kerf_media": ("__init__",),
+    "kerf_models": ("__init__", "files", "sources"),
     "kerf_sd": ("__init__",),
     "kerf_gateway": ("__init__", "__main__", "servicer"),
     "kerf_diffusion": ("__init__", "__main__", "servicer", "domain", "adapters"),
@@ -146,6 +147,7 @@ FORBIDDEN_IMPORTS = {
     "a domain imports an adapter": ("kerf_diffusion/domain.py", "import kerf_diffusion.adapters", "service"),
     "a servicer imports the root": ("kerf_gateway/servicer.py", "import kerf_gateway.__main__", "service"),
     "a domain imports gRPC": ("kerf_optimizer/domain.py", "import grpc", "domain"),
+    "the model files import torch": ("kerf_models/files.py", "import torch", "light"),
     "the gateway imports torch": ("kerf_gateway/servicer.py", "import torch", "light"),
 }
 

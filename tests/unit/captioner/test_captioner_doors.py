@@ -11,6 +11,7 @@ from typing import cast
 import grpc
 import pytest
 
+from direct_door import serving_door, until
 from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf.captioner.v1 import captioner_pb2 as pb
 from kerf.captioner.v1 import captioner_pb2_grpc
@@ -21,49 +22,14 @@ from kerf_captioner.handler import LABEL_CHARS, CaptionerHandler
 from kerf_captioner.servicer import CaptionerServicer
 from kerf_captioner.settings import CaptionerSettings
 from kerf_captioner.wiring import unload_idle_models
-from kerf_core.auth import Caller, set_caller
 from kerf_core.blobs import BlobStore
 from kerf_core.compute import ComputePool
-from kerf_core.errors import FailedPrecondition, InvalidArgument, KerfError, NotFound, WorkCancelled
-from kerf_core.grpc_calls import validate
-from kerf_core.rpc_status import reason_of, status_of
+from kerf_core.errors import FailedPrecondition, InvalidArgument, NotFound, WorkCancelled
+from kerf_core.rpc_status import reason_of
 from memory_stage import TENANT, MemoryStage, MemoryStore
 
 Png = Callable[[int], bytes]
 SLOW = pb.CaptionOptions(max_tokens=200, min_tokens=200, beams=16)
-
-
-class Admission(grpc.aio.ServerInterceptor):
-    """The parts of kerf_core's interceptor that need no NATS: the caller, validation, the error table."""
-
-    async def intercept_service(self, continuation, handler_call_details):  # type: ignore[no-untyped-def]  # its type is the interceptor's
-        handler = await continuation(handler_call_details)
-
-        async def one(request, context):  # type: ignore[no-untyped-def]  # its type is the interceptor's
-            set_caller(Caller(TENANT))
-            try:
-                validate(request)
-                return await handler.unary_unary(request, context)
-            except KerfError as error:
-                await context.abort(grpc.StatusCode[error.code.name], reason_of(status_of(error)))
-
-        async def many(request, context):  # type: ignore[no-untyped-def]  # its type is the interceptor's
-            set_caller(Caller(TENANT))
-            answers = handler.unary_stream(request, context)
-            try:
-                validate(request)
-                async for answer in answers:
-                    yield answer
-            except KerfError as error:
-                await context.abort(grpc.StatusCode[error.code.name], reason_of(status_of(error)))
-            finally:
-                await answers.aclose()
-
-        wrap = (
-            grpc.unary_stream_rpc_method_handler if handler.response_streaming else grpc.unary_unary_rpc_method_handler
-        )
-        work = many if handler.response_streaming else one
-        return wrap(work, handler.request_deserializer, handler.response_serializer)
 
 
 @asynccontextmanager
@@ -71,23 +37,12 @@ async def serving(
     desk: CaptionDesk, store: MemoryStore | None = None
 ) -> AsyncIterator[tuple[captioner_pb2_grpc.CaptionerServiceAsyncStub, ComputePool]]:
     pool = ComputePool(1)
-    server = grpc.aio.server(interceptors=[Admission()])
     servicer = CaptionerServicer(desk, pool, cast(BlobStore, store or MemoryStore()))
-    captioner_pb2_grpc.add_CaptionerServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        async with serving_door(captioner_pb2_grpc.add_CaptionerServiceServicer_to_server, servicer) as channel:
             yield captioner_pb2_grpc.CaptionerServiceStub(channel), pool
     finally:
-        await server.stop(None)
         pool.close()
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 def of(data: bytes) -> pb.Picture:

@@ -14,16 +14,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from kerf_captioner.adapters.devices import choose_compute
-from kerf_captioner.adapters.folder import hash_weights, inspect_folder
+from kerf_captioner.adapters.folder import inspect_folder
 from kerf_captioner.adapters.shelf import ModelSource, Shelf
-from kerf_captioner.adapters.sources import resolve_source
 from kerf_captioner.domain.desk import CaptionDesk
 from kerf_captioner.domain.engine import Engine
 from kerf_captioner.domain.requests import CaptionWish
 from kerf_captioner.settings import CaptionerSettings
 from kerf_captioner.wiring import build_desk, build_shelf, choose_compute_for
 from kerf_core.errors import FailedPrecondition, InvalidArgument, WorkCancelled
+from kerf_models.files import hash_files
 
 Png = Callable[[int], bytes]
 
@@ -64,7 +63,7 @@ def test_a_caption_tells_where_it_came_from(desk: CaptionDesk, tiny_blips: dict[
     made = desk.caption(picture_png(1), CaptionWish(min_tokens=3), "tenant", nothing)
     assert made.text
     assert (made.facts.name, made.facts.engine, made.facts.image_size_px) == ("tiny", Engine.BLIP, 32)
-    assert made.facts.sha256 == hash_weights(inspect_folder(tiny_blips["tiny"]))
+    assert made.facts.sha256 == hash_files(tiny_blips["tiny"], inspect_folder(tiny_blips["tiny"]).weight_files)
     assert "threads-1" in made.numeric_class
     assert "transformers-" in made.numeric_class
     assert made.device_seconds > 0
@@ -178,13 +177,13 @@ def test_only_so_many_models_are_kept(desk: CaptionDesk, picture_png: Png) -> No
     assert listings["tiny"].sha256 != listings["other"].sha256
 
 
-def test_an_unused_model_leaves_the_memory(tiny_blips: dict[str, Path], picture_png: Png) -> None:
+def test_an_unused_model_leaves_the_memory(settings: CaptionerSettings, tiny_blips: dict[str, Path]) -> None:
     now = [0.0]
     source = ModelSource(Engine.BLIP, str(tiny_blips["tiny"]), "", 1, 30, 1.0, "")
     shelf = Shelf(
         {"tiny": source},
         default_model="tiny",
-        compute=choose_compute("cpu", "auto", 1),
+        compute=choose_compute_for(settings),
         kept_models=1,
         local_files_only=True,
         clock=lambda: now[0],
@@ -316,20 +315,6 @@ def test_values_that_are_no_numbers_are_an_error(folder: Path, picture_png: Png)
     with pytest.raises(FailedPrecondition) as caught:
         caption(one_model(folder), picture_png(1))
     assert caught.value.reason == "CAPTION_NOT_FINITE"
-
-
-@pytest.mark.parametrize("source", ["owner/no-such-model", "owner/no-such-model@v1", "/nowhere/at/all", "../x", "a b"])
-def test_what_is_nowhere_is_not_installed(source: str) -> None:
-    with pytest.raises(FailedPrecondition) as caught:
-        resolve_source(source, local_files_only=True)
-    assert caught.value.reason == "MODEL_NOT_INSTALLED"
-
-
-@pytest.mark.parametrize("device", ["wombat", "meta", "cuda:99"])
-def test_a_device_that_is_not_there_is_refused(device: str) -> None:
-    with pytest.raises(FailedPrecondition) as caught:
-        choose_compute(device, "auto", 1)
-    assert caught.value.reason == "DEVICE_MISSING"
 
 
 def test_half_precision_is_another_numeric_class(folder: Path, picture_png: Png) -> None:

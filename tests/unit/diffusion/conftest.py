@@ -14,18 +14,11 @@ from kerf_diffusion.settings import DiffusionSettings
 from kerf_diffusion.wiring import build_studio, choose_compute_for, open_loras
 from kerf_sd.architecture import Architecture
 from kerf_sd.tiny import build_tiny_model
-
-_LIBRARY_WARNINGS = (
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",  # diffusers with numpy 2
-    "ignore:Already found a `peft_config` attribute:UserWarning",  # peft, at the second LoRA
-)
+from library_warnings import ignore_library_warnings
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            for warning in _LIBRARY_WARNINGS:
-                item.add_marker(pytest.mark.filterwarnings(warning))
+    ignore_library_warnings(items, Path(__file__).parent)
 
 
 @dataclass

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
 
-import grpc
 import pytest
 
+from direct_door import serving_door, until
 from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf.diffusion.v1 import diffusion_pb2 as pb
 from kerf.diffusion.v1 import diffusion_pb2_grpc
@@ -29,24 +28,12 @@ from memory_stage import MemoryStage, MemoryStore
 @asynccontextmanager
 async def serving(studio: Studio) -> AsyncIterator[tuple[diffusion_pb2_grpc.DiffusionServiceAsyncStub, ComputePool]]:
     pool = ComputePool(1)
-    server = grpc.aio.server()
-    diffusion_pb2_grpc.add_DiffusionServiceServicer_to_server(
-        DiffusionServicer(studio, pool, loras_of(MemoryStore())), server
-    )
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
+    servicer = DiffusionServicer(studio, pool, loras_of(MemoryStore()))
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        async with serving_door(diffusion_pb2_grpc.add_DiffusionServiceServicer_to_server, servicer) as channel:
             yield diffusion_pb2_grpc.DiffusionServiceStub(channel), pool
     finally:
-        await server.stop(None)
         pool.close()
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 async def test_the_stream_has_progress_previews_pictures_and_a_result(studio: Studio) -> None:

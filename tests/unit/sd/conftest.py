@@ -7,27 +7,20 @@ from pathlib import Path
 import pytest
 import torch
 
+from kerf_models.devices import Compute, choose_compute
 from kerf_sd.architecture import Architecture
-from kerf_sd.devices import Compute, choose_compute
-from kerf_sd.models import LoadedModel, load_model
+from kerf_sd.models import LIBRARIES, LoadedModel, load_model
 from kerf_sd.tiny import build_tiny_model
-
-_LIBRARY_WARNINGS = (
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",  # diffusers with numpy 2
-    "ignore:Already found a `peft_config` attribute:UserWarning",  # peft, at the second LoRA
-)
+from library_warnings import ignore_library_warnings
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            for warning in _LIBRARY_WARNINGS:
-                item.add_marker(pytest.mark.filterwarnings(warning))
+    ignore_library_warnings(items, Path(__file__).parent)
 
 
 @pytest.fixture(scope="session")
 def compute() -> Compute:
-    return choose_compute("cpu", threads=1)
+    return choose_compute("cpu", threads=1, libraries=LIBRARIES)
 
 
 @pytest.fixture(scope="session")

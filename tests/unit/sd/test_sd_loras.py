@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from kerf_core.errors import FailedPrecondition, Unavailable
+from kerf_models.devices import Compute
 from kerf_sd.architecture import Architecture
-from kerf_sd.devices import Compute
 from kerf_sd.lora_files import LoraFile, LoraFolder
 from kerf_sd.loras import LoraMixer
 from kerf_sd.models import LoadedModel, load_model

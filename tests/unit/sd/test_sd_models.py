@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from kerf_core.errors import FailedPrecondition
+from kerf_models.devices import Compute
+from kerf_models.files import hash_files
 from kerf_sd.architecture import Architecture
-from kerf_sd.devices import Compute, Precision, choose_compute
-from kerf_sd.folder import hash_weights, inspect_folder
+from kerf_sd.folder import inspect_folder
 from kerf_sd.models import LoadedModel, load_model
-from kerf_sd.sources import resolve_source
 from kerf_sd.vocabulary import read_vocabulary, unread_text
 
 Folders = dict[Architecture, Path]
@@ -54,14 +54,18 @@ def test_a_second_load_gives_the_same_hash_and_the_same_bits(
     assert draw(again) == draw(tiny_models[Architecture.SD])
 
 
+def hash_of(folder: Path) -> str:
+    return hash_files(folder, inspect_folder(folder).weight_files)
+
+
 def test_the_hash_tells_other_weights_and_ignores_other_files(copy: Path) -> None:
-    before = hash_weights(inspect_folder(copy))
+    before = hash_of(copy)
     (copy / "README.md").write_text("notes")
-    assert hash_weights(inspect_folder(copy)) == before
+    assert hash_of(copy) == before
     weights = load_file(copy / UNET)
     weights["conv_in.bias"] += 1
     save_file(weights, copy / UNET)
-    assert hash_weights(inspect_folder(copy)) != before
+    assert hash_of(copy) != before
 
 
 def test_sharded_weights_load_the_same(copy: Path, tiny_models: Models, compute: Compute) -> None:
@@ -208,13 +212,6 @@ def test_foreign_classes_are_refused(copy: Path, compute: Compute, part: str, en
     assert caught.value.reason == reason
 
 
-@pytest.mark.parametrize("source", ["/nowhere/at/all", "./missing", "kerf-tests/no-such-model", "a b c"])
-def test_what_is_not_there_is_not_installed(source: str) -> None:
-    with pytest.raises(FailedPrecondition) as caught:
-        resolve_source(source, local_files_only=True)
-    assert caught.value.reason == "MODEL_NOT_INSTALLED"
-
-
 def test_loading_can_be_stopped(tiny_folders: Folders, compute: Compute) -> None:
     def stop() -> None:
         raise KeyboardInterrupt
@@ -238,18 +235,3 @@ def test_what_does_not_fit_into_77_tokens_is_told(tiny_models: Models) -> None:
     tokenizers = tiny_models[Architecture.SDXL].tokenizers
     assert unread_text(tokenizers, "x " * 75) == ""
     assert unread_text(tokenizers, "x " * 75 + "tail end").replace(" ", "") == "tailend"
-
-
-def test_the_numeric_class_tells_threads_and_precision() -> None:
-    one = choose_compute("cpu", Precision.FLOAT32, 1)
-    assert one.numeric_class != choose_compute("cpu", Precision.FLOAT32, 2).numeric_class
-    assert one.numeric_class != choose_compute("cpu", Precision.BFLOAT16, 1).numeric_class
-    assert f"torch-{torch.__version__}" in one.numeric_class
-    assert torch.backends.cpu.get_cpu_capability() in one.numeric_class
-
-
-@pytest.mark.parametrize("device", ["cuda:99", "warp-drive", "mps"])
-def test_a_missing_device_is_refused(device: str) -> None:
-    with pytest.raises(FailedPrecondition) as caught:
-        choose_compute(device)
-    assert caught.value.reason == "DEVICE_MISSING"

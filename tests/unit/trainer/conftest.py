@@ -18,19 +18,13 @@ from kerf_trainer.domain.dataset import Dataset, DatasetFile
 from kerf_trainer.domain.workshop import TrainingOrder, Workshop
 from kerf_trainer.settings import TrainerSettings
 from kerf_trainer.wiring import build_workshop, choose_compute_for
+from library_warnings import ignore_library_warnings
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "models" / "starter"))  # no installed package
-_LIBRARY_WARNINGS = (
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",  # diffusers with numpy 2
-    "ignore:Already found a `peft_config` attribute:UserWarning",  # peft, at the second LoRA
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            for warning in _LIBRARY_WARNINGS:
-                item.add_marker(pytest.mark.filterwarnings(warning))
+    ignore_library_warnings(items, Path(__file__).parent)
 
 
 def png(seed: int, side_px: int = 64) -> bytes:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from kerf_media.encode import encode_png_rgb
-from kerf_sd.devices import choose_compute
-from kerf_sd.models import LoadedModel, load_model
+from kerf_models.devices import choose_compute
+from kerf_sd.models import LIBRARIES, LoadedModel, load_model
 from kerf_trainer.adapters.conditioning import CaptionReader, encode_pictures
 from kerf_trainer.adapters.training import Lessons, LoraTraining
 from kerf_trainer.domain.dataset import Pair
@@ -18,7 +18,9 @@ from kerf_trainer.settings import TrainerSettings
 
 @pytest.fixture(params=["tiny", "tiny-xl"])
 def model(request: pytest.FixtureRequest, settings: TrainerSettings) -> LoadedModel:
-    return load_model(settings.models[request.param].source, compute=choose_compute("cpu", threads=1))
+    return load_model(
+        settings.models[request.param].source, compute=choose_compute("cpu", threads=1, libraries=LIBRARIES)
+    )
 
 
 def pair(rows: int, columns: int, *, dark_rows: int = 0) -> Pair:

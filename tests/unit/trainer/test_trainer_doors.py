@@ -9,13 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import grpc
 import pytest
 
+from direct_door import serving_door
 from kerf.jobs.v1.job_pb2 import NoopTask, Stage
 from kerf.trainer.v1 import trainer_pb2 as pb
 from kerf.trainer.v1 import trainer_pb2_grpc
-from kerf_core.auth import Caller, set_caller
 from kerf_core.blobs import BlobStore
 from kerf_core.compute import ComputePool
 from kerf_core.errors import InvalidArgument, Unavailable, WorkCancelled
@@ -65,27 +64,16 @@ def reader_of(store: MemoryStore) -> DatasetReader:
     return DatasetReader(cast(BlobStore, store), None, DatasetLimits())
 
 
-class _AsTenant(grpc.aio.ServerInterceptor):
-    async def intercept_service(self, continuation: Any, details: Any) -> Any:
-        set_caller(Caller(TENANT))
-        return await continuation(details)
-
-
 @asynccontextmanager
 async def serving(
     workshop: Workshop, store: ObjectStore
 ) -> AsyncIterator[tuple[trainer_pb2_grpc.TrainerServiceAsyncStub, ComputePool]]:
     pool = ComputePool(1)
-    server = grpc.aio.server(interceptors=[_AsTenant()])
     servicer = TrainerServicer(workshop, reader_of(store), pool, cast(BlobStore, store))
-    trainer_pb2_grpc.add_TrainerServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        async with serving_door(trainer_pb2_grpc.add_TrainerServiceServicer_to_server, servicer) as channel:
             yield trainer_pb2_grpc.TrainerServiceStub(channel), pool
     finally:
-        await server.stop(None)
         pool.close()
 
 

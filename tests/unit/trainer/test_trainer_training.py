@@ -15,10 +15,10 @@ from safetensors import safe_open
 
 from kerf_core.errors import FailedPrecondition, WorkCancelled
 from kerf_media.decode import decode_picture
-from kerf_sd.devices import choose_compute
+from kerf_models.devices import choose_compute
 from kerf_sd.lora_files import LoraFolder
 from kerf_sd.loras import LoraMixer
-from kerf_sd.models import load_model
+from kerf_sd.models import LIBRARIES, load_model
 from kerf_trainer.adapters.container import read_container, write_container
 from kerf_trainer.domain.parameters import Precision
 from kerf_trainer.domain.workshop import FinishedTraining, Listener, TrainingOrder, Workshop
@@ -170,7 +170,7 @@ def test_the_lora_loads_and_changes_pictures(
     finished = train(workshop, order, new_diary())
     (tmp_path / "squares.safetensors").write_bytes(finished.lora)
     source = settings.models[model].source
-    loaded = load_model(source, compute=choose_compute("cpu", threads=1))
+    loaded = load_model(source, compute=choose_compute("cpu", threads=1, libraries=LIBRARIES))
     mixer = LoraMixer(loaded)
 
     def draw() -> bytes:
@@ -199,7 +199,7 @@ def test_the_exported_lora_is_what_was_trained(
     order = new_order(model, learning_rate=5e-2, sample_prompt="a fox", alpha=2.0, train_text_encoder=True)
     finished = train(workshop, order, new_diary())
     (tmp_path / "squares.safetensors").write_bytes(finished.lora)
-    loaded = load_model(settings.models[model].source, compute=choose_compute("cpu", threads=1))
+    loaded = load_model(settings.models[model].source, compute=choose_compute("cpu", threads=1, libraries=LIBRARIES))
     LoraMixer(loaded).apply([(LoraFolder(tmp_path).find("squares"), 1.0)])
     from kerf_trainer.domain.parameters import drawn_seed
 

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_LOOK_UP_EVERY_S = 0.05
+
+
+@contextmanager
+def held(lock: threading.Lock, check: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock for the body; while waiting for it, `check` is called again and again and may raise."""
+    while not lock.acquire(timeout=_LOOK_UP_EVERY_S):
+        check()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class ComputePool:

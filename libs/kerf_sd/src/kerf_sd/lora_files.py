@@ -19,14 +19,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from kerf_core.errors import FailedPrecondition, Unavailable
-from kerf_sd.folder import hash_file
+from kerf_models.files import PICKLE_ENDINGS, hash_file
 
 Tensors = dict[str, torch.Tensor]
 ADOPTED = "artifacts/"
 """How the name of an adopted LoRA begins."""
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,127}$")
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 _KNOWN_NAMES_SHOWN = 20
 _PEFT_HEADER = "lora_adapter_metadata"
 
@@ -116,7 +115,7 @@ class LoraFolder:
             path = self._folder / f"{name}.safetensors"
             if path.is_file():
                 return path
-            if any((self._folder / f"{name}{ending}").is_file() for ending in _PICKLES):
+            if any((self._folder / f"{name}{ending}").is_file() for ending in PICKLE_ENDINGS):
                 raise FailedPrecondition(
                     "LORA_UNSAFE",
                     f"LoRA {name!r} is a pickle, which could run code when it is read; convert it to safetensors",

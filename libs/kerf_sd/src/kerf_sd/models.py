@@ -10,15 +10,14 @@ import diffusers
 import torch
 import transformers
 from diffusers import AutoencoderKL, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
-from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from kerf_core.errors import FailedPrecondition, ResourceExhausted
+from kerf_core.errors import ResourceExhausted
+from kerf_models.devices import Compute
+from kerf_models.files import LOAD_ERRORS, check_headers, check_whole, hash_files, not_loaded
 from kerf_sd.architecture import Architecture
-from kerf_sd.devices import Compute
-from kerf_sd.folder import ModelFolder, check_weight_headers, hash_weights, inspect_folder
+from kerf_sd.folder import ModelFolder, find_model
 from kerf_sd.schedulers import check_scheduler_class
-from kerf_sd.sources import resolve_source
 from kerf_sd.vocabulary import Vocabulary, read_vocabulary
 
 _CLASSES = {
@@ -27,8 +26,8 @@ _CLASSES = {
     "text_encoder": CLIPTextModel,
     "text_encoder_2": CLIPTextModelWithProjection,
 }
-_LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
-"""What the libraries raise for damaged or unfitting files; anything else is a fault of the program."""
+LIBRARIES = ("torch", "diffusers", "transformers", "peft", "safetensors", "numpy")
+"""The libraries whose code decides the bits of a picture; their versions are part of the numeric class."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class LoadedModel:
     """As the folder has it; never stepped."""
     compute: Compute
     sha256: str
-    """Over the weight files, see `hash_weights`."""
+    """Over the weight files, see `hash_files`."""
     vocabulary: Vocabulary | None
     """The words it knows, where the folder says so; None = it has learned from words in general."""
 
@@ -79,11 +78,11 @@ def load_model(
     file; ResourceExhausted OUT_OF_MEMORY; Unavailable MODEL_DOWNLOAD_FAILED.
     """
     _quiet_libraries()
-    folder = inspect_folder(resolve_source(source, local_files_only=local_files_only))
+    folder = find_model(source, local_files_only=local_files_only)
     check_scheduler_class(folder.scheduler_class, str(folder.path))
-    check_weight_headers(folder)
+    check_headers(folder.path, folder.weight_files)
     vocabulary = read_vocabulary(folder.path)
-    sha256 = hash_weights(folder, advance)
+    sha256 = hash_files(folder.path, folder.weight_files, advance)
     try:
         pipeline = _build_pipeline(folder, compute, advance)
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -133,24 +132,14 @@ def _load_part(folder: ModelFolder, part: str, compute: Compute) -> Any:
         )
     except torch.OutOfMemoryError:
         raise
-    except _LOAD_ERRORS as error:
-        raise _broken_part(folder, part, f"cannot be loaded: {_first_line(error)}") from error
-    gaps = sorted(str(key) for key in (*report["missing_keys"], *report["mismatched_keys"]))
-    if gaps:
-        raise _broken_part(folder, part, f"lacks {len(gaps)} weights, or has them in another shape: {gaps[0]} …")
+    except LOAD_ERRORS as error:
+        raise not_loaded(folder.path, part, error) from error
+    check_whole(folder.path, part, report)
     return model.eval()
 
 
 def _load_config_part(folder: ModelFolder, part: str, kind: Any) -> Any:
     try:
         return kind.from_pretrained(folder.path / part, local_files_only=True)
-    except _LOAD_ERRORS as error:
-        raise _broken_part(folder, part, f"cannot be loaded: {_first_line(error)}") from error
-
-
-def _broken_part(folder: ModelFolder, part: str, what: str) -> FailedPrecondition:
-    return FailedPrecondition("MODEL_BROKEN", f"model folder {folder.path}: {part} {what}; install the model again")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    except LOAD_ERRORS as error:
+        raise not_loaded(folder.path, part, error) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kerf_core.errors import FailedPrecondition
-from kerf_sd.folder import read_json
+from kerf_models.files import read_json
 
 VOCABULARY_FILE = "vocabulary.json"
 _WORD = re.compile(r"[^\W\d_]+")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kerf_captioner.domain.engine import Engine
 from kerf_captioner.domain.requests import CaptionLimits
-from kerf_core.settings import Duration, ServiceSettings, service_config
+from kerf_core.model_settings import ServesModels
+from kerf_core.settings import Duration, service_config
 from kerf_media import PictureLimits
 
 # OpenMP reads it when torch is loaded, so this module is imported before the engines. Threads that wait asleep instead
@@ -59,7 +59,7 @@ def _starter() -> dict[str, ModelEntry]:
     }
 
 
-class CaptionerSettings(ServiceSettings):
+class CaptionerSettings(ServesModels):
     """The captioner says what pictures show."""
 
     model_config = service_config("captioner")
@@ -70,11 +70,6 @@ class CaptionerSettings(ServiceSettings):
         " simple), source or text, beams, max_tokens, repetition_penalty and description. Example:"
         ' {"blip": "/models/blip-base", "none": {"engine": "simple", "text": "a picture"}}.',
     )
-    default_model: str = Field(
-        "", max_length=128, description="Model of requests that name none; empty = starter, or the first name."
-    )
-    local_files_only: bool = Field(True, description="Never download; repository ids are looked up in the local cache.")
-    device: str = Field("auto", max_length=32, description="auto (CUDA if there is one), cpu, cuda or cuda:<n>.")
     precision: str = Field(
         "auto",
         pattern="^(auto|float32|float16|bfloat16)$",
@@ -94,28 +89,6 @@ class CaptionerSettings(ServiceSettings):
     max_prompt_chars: int = Field(500, ge=0, le=500, description="Longest prompt.")
     max_beams: int = Field(16, ge=1, le=16, description="Most beams of a search.")
     max_tokens: int = Field(256, ge=1, le=256, description="Longest caption in tokens that may be asked for.")
-
-    @field_validator("models", mode="before")
-    @classmethod
-    def _plain_sources(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {name: {"source": entry} if isinstance(entry, str) else entry for name, entry in value.items()}
-
-    @model_validator(mode="after")
-    def _models_are_named(self) -> CaptionerSettings:
-        if not self.models:
-            raise ValueError("models must name at least one model")
-        if self.default_model and self.default_model not in self.models:
-            raise ValueError(
-                f"default_model {self.default_model!r} is not one of models: {', '.join(sorted(self.models))}"
-            )
-        return self
-
-    @property
-    def resolved_default_model(self) -> str:
-        """Name of the model that serves requests that name none."""
-        return self.default_model or ("starter" if "starter" in self.models else min(self.models))
 
     def caption_limits(self) -> CaptionLimits:
         """The domain's form of the limits of captions."""

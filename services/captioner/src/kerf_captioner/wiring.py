@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from kerf_captioner.adapters.devices import Compute, choose_compute
+from kerf_captioner.adapters.blip import LIBRARIES
 from kerf_captioner.adapters.shelf import ModelSource, Shelf
 from kerf_captioner.domain.answers import AnswerCache
 from kerf_captioner.domain.desk import CaptionDesk
 from kerf_captioner.settings import CaptionerSettings
+from kerf_models.devices import Compute, Precision, choose_compute
 
 LOG = logging.getLogger(__name__)
 _LOOKS_PER_IDLE_TIME = 4
@@ -17,7 +18,9 @@ _LOOKS_PER_IDLE_TIME = 4
 
 def choose_compute_for(settings: CaptionerSettings) -> Compute:
     """The device and precision that the settings lead to; its `reason` is for the log. Raises FailedPrecondition."""
-    return choose_compute(settings.device, settings.precision, settings.threads)
+    return choose_compute(
+        settings.device, Precision(settings.precision), settings.threads, libraries=LIBRARIES, deterministic=False
+    )
 
 
 def build_shelf(settings: CaptionerSettings, compute: Compute) -> Shelf:

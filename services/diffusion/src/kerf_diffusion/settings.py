@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from kerf_core.settings import ServiceSettings, service_config
-from kerf_sd.devices import Precision
+from kerf_core.model_settings import ServesModels
+from kerf_core.settings import service_config
+from kerf_models.devices import Precision
 
 _STARTER_WEIGHTS = Path(__file__).resolve().parents[4] / "models" / "starter" / "weights"
 """Where the starter model lies, in a source checkout as in an image of the service."""
@@ -37,7 +37,7 @@ def _starter() -> dict[str, ModelEntry]:
     }
 
 
-class DiffusionSettings(ServiceSettings):
+class DiffusionSettings(ServesModels):
     """The diffusion worker draws pictures from words."""
 
     model_config = service_config("diffusion")
@@ -47,14 +47,9 @@ class DiffusionSettings(ServiceSettings):
         description="Models by name, as JSON: a folder or repository id, or an object with source, steps, guidance and"
         ' description. Example: {"sd15": "/models/sd15"}.',
     )
-    default_model: str = Field(
-        "", max_length=128, description="Model of requests that name none; empty = starter, or the first name."
-    )
     loras_dir: Path | None = Field(None, description="Folder with LoRAs as <name>.safetensors; none = no LoRAs.")
     max_lora_bytes: int = Field(2 << 30, ge=1, description="Largest LoRA file that is read.")
     max_lora_cache_bytes: int = Field(4 << 30, ge=1, description="Disk for LoRAs that requests name as artifacts.")
-    local_files_only: bool = Field(True, description="Never download; repository ids are looked up in the local cache.")
-    device: str = Field("auto", max_length=32, description="auto (CUDA if there is one), cpu, cuda or cuda:<n>.")
     precision: Precision = Field(
         Precision.AUTO, description="auto (float32 on CPU, float16 on CUDA), float32, float16 or bfloat16."
     )
@@ -70,25 +65,3 @@ class DiffusionSettings(ServiceSettings):
     max_pixels: int = Field(1536 * 1536, ge=64 * 64, description="Largest picture in pixels.")
     max_images: int = Field(16, ge=1, le=16, description="Pictures in one request.")
     max_steps: int = Field(150, ge=1, le=150, description="Denoising steps of a picture.")
-
-    @field_validator("models", mode="before")
-    @classmethod
-    def _plain_sources(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {name: {"source": entry} if isinstance(entry, str) else entry for name, entry in value.items()}
-
-    @model_validator(mode="after")
-    def _models_are_named(self) -> DiffusionSettings:
-        if not self.models:
-            raise ValueError("models must name at least one model")
-        if self.default_model and self.default_model not in self.models:
-            raise ValueError(
-                f"default_model {self.default_model!r} is not one of models: {', '.join(sorted(self.models))}"
-            )
-        return self
-
-    @property
-    def resolved_default_model(self) -> str:
-        """Name of the model that serves requests that name none."""
-        return self.default_model or ("starter" if "starter" in self.models else min(self.models))

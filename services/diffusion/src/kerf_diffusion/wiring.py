@@ -6,13 +6,14 @@ from kerf_diffusion.adapters.shelf import DiffusersShelf, ModelSource
 from kerf_diffusion.domain.requests import Limits
 from kerf_diffusion.domain.studio import Studio
 from kerf_diffusion.settings import DiffusionSettings
-from kerf_sd.devices import Compute, choose_compute
+from kerf_models.devices import Compute, choose_compute
 from kerf_sd.lora_files import LoraFolder
+from kerf_sd.models import LIBRARIES
 
 
 def choose_compute_for(settings: DiffusionSettings) -> Compute:
     """The device and precision that the settings lead to; its `reason` is for the log. Raises FailedPrecondition."""
-    return choose_compute(settings.device, settings.precision, settings.threads)
+    return choose_compute(settings.device, settings.precision, settings.threads, libraries=LIBRARIES)
 
 
 def open_loras(settings: DiffusionSettings) -> LoraFolder:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from kerf_core.settings import ServiceSettings, service_config
+from kerf_core.model_settings import ServesModels
+from kerf_core.settings import service_config
 from kerf_trainer.domain.parameters import Precision
 
 _STARTER_WEIGHTS = Path(__file__).resolve().parents[4] / "models" / "starter" / "weights"
@@ -28,7 +28,7 @@ def _starter() -> dict[str, ModelEntry]:
     return {"starter": ModelEntry(source=str(_STARTER_WEIGHTS), steps=20, guidance=3.0)}
 
 
-class TrainerSettings(ServiceSettings):
+class TrainerSettings(ServesModels):
     """The trainer makes LoRAs from pictures with captions."""
 
     model_config = service_config("trainer")
@@ -38,11 +38,6 @@ class TrainerSettings(ServiceSettings):
         description="Base models by name, as JSON: a folder or repository id, or an object with source, steps and"
         ' guidance. Example: {"sd15": "/models/sd15"}.',
     )
-    default_model: str = Field(
-        "", max_length=128, description="Base model of requests that name none; empty = starter, or the first name."
-    )
-    local_files_only: bool = Field(True, description="Never download; repository ids are looked up in the local cache.")
-    device: str = Field("auto", max_length=32, description="auto (CUDA if there is one), cpu, cuda or cuda:<n>.")
     precision: Precision = Field(
         Precision.AUTO,
         description="Where a request names none: auto (float32 on CPU, bfloat16 on CUDA), or one of the three.",
@@ -68,25 +63,3 @@ class TrainerSettings(ServiceSettings):
     max_steps: int = Field(100_000, ge=1, le=100_000, description="Optimiser steps of one training.")
     max_resolution_px: int = Field(1536, ge=64, le=2048, description="Side of the square that pictures are fitted to.")
     max_batch_size: int = Field(64, ge=1, le=64, description="Pictures in one forward pass.")
-
-    @field_validator("models", mode="before")
-    @classmethod
-    def _plain_sources(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {name: {"source": entry} if isinstance(entry, str) else entry for name, entry in value.items()}
-
-    @model_validator(mode="after")
-    def _models_are_named(self) -> TrainerSettings:
-        if not self.models:
-            raise ValueError("models must name at least one base model")
-        if self.default_model and self.default_model not in self.models:
-            raise ValueError(
-                f"default_model {self.default_model!r} is not one of models: {', '.join(sorted(self.models))}"
-            )
-        return self
-
-    @property
-    def resolved_default_model(self) -> str:
-        """Name of the base model of requests that name none."""
-        return self.default_model or ("starter" if "starter" in self.models else min(self.models))

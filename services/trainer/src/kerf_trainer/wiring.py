@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from kerf_core.blobs import BlobStore
 from kerf_media.decode import PictureLimits
-from kerf_sd.devices import Compute, choose_compute
+from kerf_models.devices import Compute, choose_compute
+from kerf_sd.models import LIBRARIES
 from kerf_trainer.adapters.datasets import DatasetReader
 from kerf_trainer.adapters.engine import BaseModel, TorchEngine
 from kerf_trainer.domain.linting import DatasetLimits
@@ -15,7 +16,7 @@ from kerf_trainer.settings import TrainerSettings
 
 def choose_compute_for(settings: TrainerSettings) -> Compute:
     """The device that the settings lead to; its `reason` is for the log. Raises FailedPrecondition."""
-    return choose_compute(settings.device, threads=settings.threads)
+    return choose_compute(settings.device, threads=settings.threads, libraries=LIBRARIES)
 
 
 def build_workshop(settings: TrainerSettings, compute: Compute) -> Workshop:

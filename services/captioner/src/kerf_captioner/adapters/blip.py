@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,35 +12,17 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from transformers import BertTokenizer, BlipForConditionalGeneration, BlipImageProcessorPil, LogitsProcessor
 
-from kerf_captioner.adapters.devices import Compute
-from kerf_captioner.adapters.folder import (
-    BlipFolder,
-    broken,
-    check_weight_headers,
-    hash_weights,
-    inspect_folder,
-)
-from kerf_captioner.adapters.sources import resolve_source
+from kerf_captioner.adapters.folder import BlipFolder, find_model
 from kerf_captioner.domain.engine import CaptionOrder, Description, ModelFacts
+from kerf_core.compute import held
 from kerf_core.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
+from kerf_models.devices import Compute
+from kerf_models.files import LOAD_ERRORS, check_headers, check_whole, hash_files, not_loaded
 
-_LOOK_UP_EVERY_S = 0.05
-_LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
-"""What the libraries raise for damaged or unfitting files; anything else is a fault of the program."""
-
-
-@contextmanager
-def held(lock: threading.Lock, check: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock for the body; while waiting for it, `check` is called again and again and may raise."""
-    while not lock.acquire(timeout=_LOOK_UP_EVERY_S):
-        check()
-    try:
-        yield
-    finally:
-        lock.release()
+LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pillow")
+"""The libraries that decide what a caption says; their versions are part of the numeric class."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +41,13 @@ def load_blip(source: str, compute: Compute, *, local_files_only: bool, advance:
     """Load a folder or repository whole or not at all; `advance` is called now and then, and may raise to stop.
 
     Every weight must be there with the right shape: the library alone would fill a gap with random numbers.
-    Raises FailedPrecondition as `resolve_source` and `inspect_folder` do, ResourceExhausted OUT_OF_MEMORY, Unavailable.
+    Raises FailedPrecondition as `find_model` does, ResourceExhausted OUT_OF_MEMORY, Unavailable.
     """
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-    folder = inspect_folder(resolve_source(source, local_files_only=local_files_only))
-    check_weight_headers(folder)
-    sha256 = hash_weights(folder, advance)
+    folder = find_model(source, local_files_only=local_files_only)
+    check_headers(folder.path, folder.weight_files)
+    sha256 = hash_files(folder.path, folder.weight_files, advance)
     try:
         network = _load_network(folder, compute).to(compute.device)
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -170,21 +151,14 @@ def _load_network(folder: BlipFolder, compute: Compute) -> Any:
         )
     except torch.OutOfMemoryError:
         raise
-    except _LOAD_ERRORS as error:
-        raise broken(folder.path, "the network", f"cannot be loaded: {_first_line(error)}") from error
-    gaps = sorted(str(key) for key in (*report["missing_keys"], *report["mismatched_keys"]))
-    if gaps:
-        what = f"lacks {len(gaps)} weights, or has them in another shape: {gaps[0]} …"
-        raise broken(folder.path, "the network", what)
+    except LOAD_ERRORS as error:
+        raise not_loaded(folder.path, "the network", error) from error
+    check_whole(folder.path, "the network", report)
     return network.eval()
 
 
 def _load_small(folder: BlipFolder, kind: Any, what: str) -> Any:
     try:
         return kind.from_pretrained(folder.path, local_files_only=True)
-    except _LOAD_ERRORS as error:
-        raise broken(folder.path, f"the {what}", f"cannot be loaded: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    except LOAD_ERRORS as error:
+        raise not_loaded(folder.path, f"the {what}", error) from error

@@ -13,13 +13,13 @@ from importlib.metadata import version
 
 import torch
 
-from kerf_captioner.adapters.blip import BlipModel, held, load_blip
-from kerf_captioner.adapters.devices import Compute, library_versions
-from kerf_captioner.adapters.folder import inspect_folder
+from kerf_captioner.adapters.blip import BlipModel, load_blip
+from kerf_captioner.adapters.folder import find_model
 from kerf_captioner.adapters.simple import SimpleModel
-from kerf_captioner.adapters.sources import resolve_source
 from kerf_captioner.domain.engine import CaptionModel, Engine, ModelFacts, ModelListing
+from kerf_core.compute import held
 from kerf_core.errors import FailedPrecondition, KerfError
+from kerf_models.devices import Compute
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Shelf:
     ) -> None:
         self.default_model = default_model
         self.versions = {
-            **library_versions(),
+            **compute.library_versions(),
             "python": platform.python_version(),
             "kerf-captioner": version("kerf-captioner"),
         }
@@ -160,7 +160,7 @@ class Shelf:
         if source.engine is Engine.SIMPLE:
             return ModelListing(name, source.engine, loaded, sha256, 0, source.description)
         try:
-            folder = inspect_folder(resolve_source(source.source, local_files_only=True))
+            folder = find_model(source.source, local_files_only=True)
         except KerfError as error:
             trouble = f"{source.description} (cannot be loaded: {error.message})".strip()
             return ModelListing(name, source.engine, loaded, sha256, 0, trouble)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
+from kerf_core.compute import held
 from kerf_core.errors import FailedPrecondition, ResourceExhausted
 from kerf_diffusion.adapters.previews import LatestGuess, Previewer
 from kerf_diffusion.domain.engine import ModelFacts, Picture, PictureOrder, StepWatch
@@ -20,19 +20,6 @@ from kerf_sd.loras import LoraMixer
 from kerf_sd.models import LoadedModel
 from kerf_sd.schedulers import SchedulerKind, make_scheduler
 from kerf_sd.vocabulary import unread_text
-
-_LOOK_UP_EVERY_S = 0.05
-
-
-@contextmanager
-def held(lock: threading.Lock, check: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock for the body; while waiting for it, `check` is called again and again and may raise."""
-    while not lock.acquire(timeout=_LOOK_UP_EVERY_S):
-        check()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 class DiffusersModel:

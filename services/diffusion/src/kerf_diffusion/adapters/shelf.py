@@ -12,15 +12,15 @@ from importlib.metadata import version
 
 import torch
 
+from kerf_core.compute import held
 from kerf_core.errors import FailedPrecondition, KerfError
-from kerf_diffusion.adapters.model import DiffusersModel, held
+from kerf_diffusion.adapters.model import DiffusersModel
 from kerf_diffusion.domain.engine import ModelFacts, ModelListing, UsedLora
+from kerf_models.devices import Compute
 from kerf_sd.architecture import Architecture
-from kerf_sd.devices import Compute, library_versions
-from kerf_sd.folder import inspect_folder
+from kerf_sd.folder import find_model
 from kerf_sd.lora_files import LoraFolder
 from kerf_sd.models import LoadedModel, load_model
-from kerf_sd.sources import resolve_source
 
 _DEFAULT_STEPS = {Architecture.SD: 25, Architecture.SDXL: 30}
 _DEFAULT_GUIDANCE = {Architecture.SD: 7.5, Architecture.SDXL: 5.0}
@@ -32,7 +32,7 @@ class ModelSource:
     """Where a model's files are, and with what it draws best."""
 
     source: str
-    """Folder, or repository id; see `kerf_sd.sources.resolve_source`."""
+    """Folder, or repository id; see `kerf_models.sources.resolve_source`."""
     steps: int | None = None
     """Steps for requests that name none; None = 25 (sd) or 30 (sdxl)."""
     guidance: float | None = None
@@ -58,7 +58,7 @@ class DiffusersShelf:
         self.default_model = default_model
         self.numeric_class = f"{compute.numeric_class} pillow-{version('pillow')}"
         self.versions = {
-            **library_versions(),
+            **compute.library_versions(),
             "pillow": version("pillow"),
             "python": platform.python_version(),
             "kerf-diffusion": version("kerf-diffusion"),
@@ -143,7 +143,7 @@ class DiffusersShelf:
             loaded = name in self._models
             sha256 = self._hashes.get(name, "")
         try:
-            folder = inspect_folder(resolve_source(self._sources[name].source, local_files_only=True))
+            folder = find_model(self._sources[name].source, local_files_only=True)
         except KerfError as error:
             trouble = f"{description} (cannot be loaded: {error.message})".strip()
             return ModelListing(name, "", loaded, sha256, 0, trouble)

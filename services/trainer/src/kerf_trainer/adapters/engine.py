@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
+from kerf_core.compute import held
 from kerf_core.errors import FailedPrecondition
 from kerf_media.encode import encode_png_rgb
-from kerf_sd.devices import Compute, library_versions
-from kerf_sd.folder import ModelFolder, check_weight_headers, inspect_folder
+from kerf_models.devices import Compute
+from kerf_models.files import check_headers
+from kerf_sd.folder import ModelFolder, find_model
 from kerf_sd.models import LoadedModel, load_model
 from kerf_sd.schedulers import SchedulerKind, make_scheduler
-from kerf_sd.sources import resolve_source
 from kerf_sd.vocabulary import unread_text
 from kerf_trainer.adapters.checkpoint import Origin, read_checkpoint, write_checkpoint
 from kerf_trainer.adapters.conditioning import CaptionReader, encode_pictures
@@ -34,7 +35,6 @@ from kerf_trainer.domain.dataset import Pair
 from kerf_trainer.domain.engine import BaseFacts, BaseShape, Check, Curve, Event, Layer, TrainingPlan
 from kerf_trainer.domain.parameters import Precision, drawn_seed
 
-_LOOK_UP_EVERY_S = 0.05
 _BLOCK = re.compile(r"^(down_blocks|up_blocks)\.(\d+)\.")
 _SEED_RANGE = 1 << 32
 
@@ -82,7 +82,7 @@ class TorchEngine:
     def shape(self, name: str) -> BaseShape:
         """See `Engine`."""
         folder = self._folder(name)
-        check_weight_headers(folder)
+        check_headers(folder.path, folder.weight_files)
         shapes: dict[str, tuple[int, ...]] = {}
         weights = 0
         for file in folder.weight_files:
@@ -107,9 +107,7 @@ class TorchEngine:
         self, plan: TrainingPlan, pairs: Sequence[Pair], checkpoint: bytes | None, check: Check
     ) -> Iterator[TorchRun]:
         """See `Engine`."""
-        while not self._lock.acquire(timeout=_LOOK_UP_EVERY_S):
-            check()
-        try:
+        with held(self._lock, check):
             base = self._models[plan.base_model]
             gc.collect()  # networks refer to themselves in circles: the last run's would stand beside this one's
             if self._compute.device.type == "cuda":
@@ -118,11 +116,9 @@ class TorchEngine:
                 base.source, compute=self._compute, local_files_only=self._local_files_only, advance=check
             )
             yield TorchRun(plan, pairs, model, base, checkpoint, check)
-        finally:
-            self._lock.release()
 
     def _folder(self, name: str) -> ModelFolder:
-        return inspect_folder(resolve_source(self._models[name].source, local_files_only=self._local_files_only))
+        return find_model(self._models[name].source, local_files_only=self._local_files_only)
 
 
 class TorchRun:
@@ -144,7 +140,7 @@ class TorchRun:
         self.model_sha256 = model.sha256
         self._dtype = AUTOCAST_DTYPES[parameters.precision]
         self.numeric_class = replace(model.compute, dtype=self._dtype).numeric_class
-        self.versions = library_versions()
+        self.versions = model.compute.library_versions()
         model.compute.enter()
         captions = [plan.caption_of(pair) for pair in pairs]
         self.warnings = [*_word_warnings(model, plan), *_length_warnings(model, captions)]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from kerf_core.errors import FailedPrecondition, Unavailable
 
 _PART = r"[A-Za-z0-9][\w.-]{0,95}"
 _REPOSITORY = re.compile(rf"(?P<id>{_PART}/{_PART})(@(?P<revision>[\w.][\w./-]{{0,127}}))?")
-_WANTED_FILES = ["*.json", "*.txt", "*.safetensors"]
 
 
-def resolve_source(source: str, *, local_files_only: bool) -> Path:
+def resolve_source(
+    source: str, *, wanted: Sequence[str], unwanted: Sequence[str] = (), local_files_only: bool = True
+) -> Path:
     """The folder that holds the model's files.
 
-    `source` is a folder, or a repository `owner/name` or `owner/name@revision`, which is looked up in the local cache
-    of the hub; only with `local_files_only=False` are missing files fetched (json, txt, safetensors; never a pickle).
+    `source` is a path, or a repository `owner/name` or `owner/name@revision`; an existing folder wins. A repository is
+    looked up in the local Hugging Face cache; only with `local_files_only=False` are missing files downloaded: those
+    whose names fit a pattern of `wanted` and none of `unwanted`. Let no pickle be wanted.
 
     Raises FailedPrecondition MODEL_NOT_INSTALLED where there is nothing, Unavailable MODEL_DOWNLOAD_FAILED.
     """
@@ -29,22 +32,28 @@ def resolve_source(source: str, *, local_files_only: bool) -> Path:
             "MODEL_NOT_INSTALLED",
             f"there is no model folder {source}; put the model there, or set the path to where it is",
         )
-    return _snapshot(repository["id"], repository["revision"], local_files_only=local_files_only)
+    return _snapshot(repository["id"], repository["revision"], wanted, unwanted, local_files_only)
 
 
-def _snapshot(repository: str, revision: str | None, *, local_files_only: bool) -> Path:
+def _snapshot(
+    repository: str, revision: str | None, wanted: Sequence[str], unwanted: Sequence[str], local_files_only: bool
+) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
         found = snapshot_download(
-            repository, revision=revision, local_files_only=local_files_only, allow_patterns=_WANTED_FILES
+            repository,
+            revision=revision,
+            local_files_only=local_files_only,
+            allow_patterns=list(wanted),
+            ignore_patterns=list(unwanted) or None,
         )
     except (LocalEntryNotFoundError, RepositoryNotFoundError, HFValidationError) as error:
         why = "it is not in the local cache and downloads are off" if local_files_only else "the hub does not have it"
         raise FailedPrecondition("MODEL_NOT_INSTALLED", f"model repository {repository}: {why}") from error
     except OSError as error:
         raise Unavailable(
-            "MODEL_DOWNLOAD_FAILED", f"model repository {repository} could not be fetched: {type(error).__name__}"
+            "MODEL_DOWNLOAD_FAILED", f"model repository {repository} could not be downloaded: {type(error).__name__}"
         ) from error
     return Path(found)

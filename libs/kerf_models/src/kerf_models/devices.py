@@ -16,8 +16,6 @@ import torch
 
 from kerf_core.errors import FailedPrecondition
 
-_LIBRARIES = ("torch", "diffusers", "transformers", "peft", "safetensors", "numpy")
-
 
 class Precision(StrEnum):
     """Number format of weights and activations."""
@@ -27,6 +25,13 @@ class Precision(StrEnum):
     FLOAT32 = "float32"
     FLOAT16 = "float16"
     BFLOAT16 = "bfloat16"
+
+
+_DTYPES = {
+    Precision.FLOAT32: torch.float32,
+    Precision.FLOAT16: torch.float16,
+    Precision.BFLOAT16: torch.bfloat16,
+}
 
 
 @dataclass(frozen=True)
@@ -39,21 +44,21 @@ class Compute:
     """CPU threads of one computation; part of the numeric class, because it changes the last bits."""
     reason: str
     """Why, for the log."""
+    libraries: tuple[str, ...]
+    """The libraries whose code decides the bits of a result."""
+    deterministic: bool
+    """Whether torch is to refuse operations that give other bits from run to run."""
 
     @property
     def numeric_class(self) -> str:
         """Device, instruction set, threads, precision, library versions: equal requests give equal bits within it."""
         precision = str(self.dtype).removeprefix("torch.")
-        libraries = " ".join(f"{name}-{number}" for name, number in library_versions().items())
+        libraries = " ".join(f"{name}-{number}" for name, number in self.library_versions().items())
         return f"{self._device_class()} threads-{self.threads} {precision} {libraries}"
 
-    def _device_class(self) -> str:
-        if self.device.type != "cuda":
-            return f"cpu {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
-        major, minor = torch.cuda.get_device_capability(self.device)
-        name = torch.cuda.get_device_name(self.device).replace(" ", "-")
-        cudnn = torch.backends.cudnn.version()
-        return f"cuda {name} sm{major}{minor} cuda-{torch.version.cuda} cudnn-{cudnn}"
+    def library_versions(self) -> dict[str, str]:
+        """Versions of `libraries`, by name."""
+        return {name: version(name) for name in self.libraries}
 
     def enter(self) -> None:
         """Set the calling thread, and torch as a whole, to compute this way. Cheap; call it before every computation.
@@ -62,26 +67,36 @@ class Compute:
         """
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
-        if not torch.are_deterministic_algorithms_enabled():
+        if self.deterministic and not torch.are_deterministic_algorithms_enabled():
             torch.use_deterministic_algorithms(mode=True)
 
+    def _device_class(self) -> str:
+        if self.device.type != "cuda":
+            return f"cpu {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+        major, minor = torch.cuda.get_device_capability(self.device)
+        name = torch.cuda.get_device_name(self.device).replace(" ", "-")
+        return f"cuda {name} sm{major}{minor} cuda-{torch.version.cuda} cudnn-{torch.backends.cudnn.version()}"
 
-def choose_compute(device: str = "auto", precision: Precision = Precision.AUTO, threads: int = 0) -> Compute:
+
+def choose_compute(
+    device: str = "auto",
+    precision: Precision = Precision.AUTO,
+    threads: int = 0,
+    *,
+    libraries: tuple[str, ...],
+    deterministic: bool = True,
+) -> Compute:
     """Choose where to compute: `device` is `auto` (CUDA if there is one), `cpu`, `cuda` or `cuda:<n>`; threads 0 = all.
 
     Raises FailedPrecondition DEVICE_MISSING if the wanted device is not there.
     """
     chosen, reason = _choose_device(device)
-    dtype = _choose_dtype(chosen, precision)
-    if chosen.type == "cuda":
+    default = torch.float16 if chosen.type == "cuda" else torch.float32
+    if deterministic and chosen.type == "cuda":
         # cuBLAS is deterministic only with a fixed workspace, and reads this when it is first used.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    return Compute(chosen, dtype, threads or _usable_cores(), reason)
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of the libraries whose code decides the bits of a picture, by name."""
-    return {name: version(name) for name in _LIBRARIES}
+    cores = len(os.sched_getaffinity(0))
+    return Compute(chosen, _DTYPES.get(precision, default), threads or cores, reason, libraries, deterministic)
 
 
 def _choose_device(wanted: str) -> tuple[torch.device, str]:
@@ -93,23 +108,9 @@ def _choose_device(wanted: str) -> tuple[torch.device, str]:
         device = torch.device(wanted)
     except RuntimeError as error:
         raise FailedPrecondition(
-            "DEVICE_MISSING", f"device {wanted!r} is unknown; use auto, cpu or cuda:<n>"
+            "DEVICE_MISSING", f"device {wanted!r} is unknown; use auto, cpu, cuda or cuda:<n>"
         ) from error
     missing = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
     if missing or device.type not in {"cpu", "cuda"}:
         raise FailedPrecondition("DEVICE_MISSING", f"device {wanted!r} is not on this machine; use auto or cpu")
     return device, "the settings ask for it"
-
-
-def _choose_dtype(device: torch.device, precision: Precision) -> torch.dtype:
-    if precision is Precision.AUTO:
-        return torch.float16 if device.type == "cuda" else torch.float32
-    return {
-        Precision.FLOAT32: torch.float32,
-        Precision.FLOAT16: torch.float16,
-        Precision.BFLOAT16: torch.bfloat16,
-    }[precision]
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0))

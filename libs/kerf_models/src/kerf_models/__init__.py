@@ -1,0 +1,1 @@
+"""Where model files are, whether they are whole and safe, and on which device they compute."""
