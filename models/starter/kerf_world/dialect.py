@@ -1,0 +1,77 @@
+"""The parameters of drawing. Pictures drawn in another dialect show the same things with another hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Ranges from which each picture's hand is drawn; px are pixels of a picture of 128 px."""
+
+    name: str
+    line_px: Range
+    """Width of outlines."""
+    tilt_deg: float
+    """Largest tilt either way, of things that stand upright."""
+    stretch: float
+    """Largest logarithm of width by height."""
+    bend: float
+    """Largest shear, taper and bow, as a share of the drawing's size."""
+    fill: Range
+    """Share of the room that a drawing fills."""
+    hatch_px: Range
+    """Period of engraved lines along a row of pixels; 8 keeps in step with an autoencoder that shrinks by 8."""
+    hatch_deg: Range
+    """Slope of engraved lines, either way."""
+    crossed_share: float
+    """Engravings whose darkest parts are hatched both ways."""
+    dot_px: Range
+    """Distance of halftone dots."""
+    screen_deg: Range
+    """Angle of the halftone screen."""
+    bridge_px: Range
+    """Width of the bridges of a stencil."""
+    facet_px: Range
+    """Size of the facets of a geometric drawing."""
+
+
+TRAINING = Dialect(
+    name="training",
+    line_px=(1.7, 2.8),
+    tilt_deg=10.0,
+    stretch=0.16,
+    bend=0.08,
+    fill=(0.82, 1.0),
+    hatch_px=(7.6, 8.4),
+    hatch_deg=(45.0, 45.0),
+    crossed_share=0.2,
+    dot_px=(5.2, 6.0),
+    screen_deg=(45.0, 45.0),
+    bridge_px=(2.8, 3.6),
+    facet_px=(15.0, 21.0),
+)
+JUDGE = Dialect(
+    name="judge",
+    line_px=(1.5, 3.4),
+    tilt_deg=15.0,
+    stretch=0.26,
+    bend=0.13,
+    fill=(0.68, 1.0),
+    hatch_px=(6.6, 9.6),
+    hatch_deg=(32.0, 58.0),
+    crossed_share=0.35,
+    dot_px=(4.8, 6.8),
+    screen_deg=(25.0, 65.0),
+    bridge_px=(2.5, 4.2),
+    facet_px=(12.0, 25.0),
+)
+
+
+def between(rng: np.random.Generator, bounds: Range) -> float:
+    """Draw a number from a range."""
+    return float(rng.uniform(*bounds))
