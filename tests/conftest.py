@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# Suites that several folders import: without this their assertions would fail without telling the values.
+pytest.register_assert_rewrite("protocol_suite", "batch_suite")
+
 if (Path(__file__).parent / "fixtures_stack.py").exists():
     pytest_plugins = ["fixtures_stack"]
 

@@ -114,11 +114,9 @@ class Batches:
         while True:
             try:
                 await self._bus.append_batch(messages, timeout=timeout)
-            except Conflict:
-                return  # another try of the same request was here: all of them are stored
-            except OutcomeUnknown as problem:
+            except (Conflict, OutcomeUnknown) as problem:
                 if await self._bus.last(EVENTS, refs[0].events) is not None:
-                    return  # all or none: the first tells of all
+                    return  # all or none: the first tells of all, whichever try of the request it was
                 if time.monotonic() > give_up_at:
                     raise nats_away(str(problem)) from problem
                 await asyncio.sleep(_PAUSE_SECONDS)

@@ -226,7 +226,9 @@ class JobServicer(JobServiceServicer):
         return promised
 
     async def _entries(self, ref: JobRef) -> list[JobEvent]:
-        entries = await self._acceptance.log(ref).load() or await self._archive.read(ref)
+        log = self._acceptance.log(ref)
+        there = await log.refresh() is not None  # from the leader: what was just stored is seen
+        entries = await (log.load() if there else self._archive.read(ref))
         if not entries:
             raise NotFound("JOB_NOT_FOUND", f"{ref.name} does not exist")
         return entries

@@ -19,6 +19,7 @@ from kerf_core.jobs.fold import TERMINAL
 from kerf_core.jobs.log import read_entries
 from kerf_core.jobs.names import JobRef, parse_feed
 from kerf_core.jobs.view import JobView
+from kerf_core.streams import EVENTS
 
 _RETRY_SECONDS = 0.05
 ReadLog = Callable[[], Awaitable[list[JobEvent]]]
@@ -104,9 +105,9 @@ class Watchers:
             entries = await (first_read() if first_read else read_entries(self._bus, ref))
             first_read = None
             if not entries:
-                raise NotFound("JOB_NOT_FOUND", f"{ref.name} does not exist")
-            if entries[-1].sequence < told_before:
-                await asyncio.sleep(_RETRY_SECONDS)  # a replica that is behind the feed answered
+                await self._must_exist(ref)
+            if not entries or entries[-1].sequence < told_before:
+                await asyncio.sleep(_RETRY_SECONDS)  # a replica that is behind the leader, or the feed, answered
                 continue
             if entries[-1].sequence <= last:
                 if entries[-1].head.state in TERMINAL:
@@ -121,6 +122,11 @@ class Watchers:
                 yield event
                 last = max(last, event.sequence)
             lagging = True
+
+    async def _must_exist(self, ref: JobRef) -> None:
+        """Raise NotFound if the leader does not have the log either."""
+        if await self._bus.last(EVENTS, ref.events) is None:
+            raise NotFound("JOB_NOT_FOUND", f"{ref.name} does not exist")
 
     async def _next(self, watcher: Watcher, last: int, *, durable_only: bool) -> JobEvent | None:
         """The next event to send; None = the log must be read."""

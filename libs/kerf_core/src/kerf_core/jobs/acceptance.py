@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import time
 from dataclasses import dataclass
-
-import nats.errors
-from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError
 
 from kerf.jobs.v1.event_pb2 import Accepted, JobEvent, JobHead
 from kerf.jobs.v1.job_pb2 import Job
 from kerf.runtime.v1.runtime_pb2 import Reservation
-from kerf_core.bus import Bus, nats_away
+from kerf_core.bus import Bus, Conflict, OutcomeUnknown, nats_away
 from kerf_core.errors import AlreadyExists
 from kerf_core.jobs.fold import IllegalEntry
 from kerf_core.jobs.log import JobLog, now
@@ -19,6 +18,10 @@ from kerf_core.jobs.names import JobRef, new_job_id
 from kerf_core.metrics import JOBS_ACCEPTED
 from kerf_core.stages import JobId, TenantId
 from kerf_core.streams import REQUESTS
+
+_APPEND_SECONDS = 2.0
+_RESERVE_FOR_SECONDS = 5.0
+_PAUSE_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -80,18 +83,23 @@ async def reserve(
 
 
 async def _first(bus: Bus, tenant: TenantId, request_id: str, mine: Reservation) -> Reservation:
+    # Written and read as a message, not through the client's key-value calls: those read from any replica, which may
+    # not have yet what the leader has just refused to overwrite.
     key = f"{tenant}.{hashlib.sha256(request_id.encode()).hexdigest()[:40]}"
-    bucket = await bus.bucket(REQUESTS)
-    try:
+    subject = f"$KV.{REQUESTS}.{key}"
+    give_up_at = time.monotonic() + _RESERVE_FOR_SECONDS
+    while True:
         try:
-            await bucket.create(key, mine.SerializeToString())
+            await bus.append(subject, mine.SerializeToString(), expected=0, timeout=_APPEND_SECONDS)
             return mine
-        except KeyWrongLastSequenceError:
-            return Reservation.FromString((await bucket.get(key)).value or b"")
-    except KeyNotFoundError as error:  # it expired between the two: the caller may simply ask again
-        raise nats_away("the request id expired just now") from error
-    except (APIError, nats.errors.Error, TimeoutError) as error:
-        raise nats_away() from error
+        except (Conflict, OutcomeUnknown):
+            stored = await bus.last(f"KV_{REQUESTS}", subject)
+        if stored is not None:
+            return Reservation.FromString(stored.data)
+        # In a cluster a refusal may speak of a message that is not agreed on yet, and may never be.
+        if time.monotonic() > give_up_at:
+            raise nats_away("the request id could not be reserved")
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 def digest_of(*jobs: Job) -> bytes:

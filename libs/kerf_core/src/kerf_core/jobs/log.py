@@ -19,6 +19,7 @@ from kerf_core.streams import EVENTS
 
 OWN_SEQUENCE = -1
 """As `fence` of an append: the entry's own sequence (for StageStarted)."""
+_BEHIND_SECONDS = 0.05
 
 
 def now() -> Timestamp:
@@ -48,8 +49,19 @@ class JobLog:
         self._lock = asyncio.Lock()
 
     async def load(self) -> list[JobEvent]:
-        """Read the whole log and remember its tail."""
-        messages = await self._bus.read(EVENTS, self.ref.events)
+        """Read the whole log, at least as far as its tail is known here, and remember its tail.
+
+        Any replica may answer, and it may be behind the leader: whoever must not miss what was just stored calls
+        `refresh` before. Raises Unavailable.
+        """
+        give_up_at = time.monotonic() + self._retry_for
+        while True:
+            messages = await self._bus.read(EVENTS, self.ref.events)
+            if (messages[-1].sequence if messages else 0) >= self._tail_at:
+                break
+            if time.monotonic() > give_up_at:
+                raise nats_away("a replica of the logs stays behind its leader")
+            await asyncio.sleep(_BEHIND_SECONDS)
         entries = [JobEvent.FromString(message.data) for message in messages]
         if messages:
             self.origin = messages[0].headers
