@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -59,3 +62,21 @@ def test_what_is_nowhere_is_not_installed(
     with pytest.raises(FailedPrecondition) as caught:
         resolve_source(source, wanted=WANTED)
     assert caught.value.reason == "MODEL_NOT_INSTALLED"
+
+
+def test_a_hub_that_cannot_be_reached_is_told_from_one_that_lacks_the_model(tmp_path: Path) -> None:
+    program = (
+        "from kerf_core.errors import Unavailable\n"
+        "from kerf_models.sources import resolve_source\n"
+        "try:\n"
+        "    resolve_source('owner/name', wanted=['*.json'], local_files_only=False)\n"
+        "except Unavailable as error:\n"
+        "    print(error.reason, error.message)\n"
+    )
+    # The hub's address is read when its library is imported. Nobody listens on port 9 of the loopback.
+    environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.stdout.startswith("MODEL_DOWNLOAD_FAILED"), done.stdout + done.stderr
+    assert "cannot be reached" in done.stdout

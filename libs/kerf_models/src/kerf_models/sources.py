@@ -39,7 +39,12 @@ def _snapshot(
     repository: str, revision: str | None, wanted: Sequence[str], unwanted: Sequence[str], local_files_only: bool
 ) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     try:
         found = snapshot_download(
@@ -49,11 +54,20 @@ def _snapshot(
             allow_patterns=list(wanted),
             ignore_patterns=list(unwanted) or None,
         )
-    except (LocalEntryNotFoundError, RepositoryNotFoundError, HFValidationError) as error:
-        why = "it is not in the local cache and downloads are off" if local_files_only else "the hub does not have it"
-        raise FailedPrecondition("MODEL_NOT_INSTALLED", f"model repository {repository}: {why}") from error
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        raise _not_installed(repository, "the hub does not have it") from error
+    except LocalEntryNotFoundError as error:
+        if local_files_only:
+            raise _not_installed(repository, "it is not in the local cache and downloads are off") from error
+        raise _not_fetched(repository, "the hub cannot be reached, and the local cache does not have it") from error
     except OSError as error:
-        raise Unavailable(
-            "MODEL_DOWNLOAD_FAILED", f"model repository {repository} could not be downloaded: {type(error).__name__}"
-        ) from error
+        raise _not_fetched(repository, type(error).__name__) from error
     return Path(found)
+
+
+def _not_installed(repository: str, why: str) -> FailedPrecondition:
+    return FailedPrecondition("MODEL_NOT_INSTALLED", f"model repository {repository}: {why}")
+
+
+def _not_fetched(repository: str, why: str) -> Unavailable:
+    return Unavailable("MODEL_DOWNLOAD_FAILED", f"model repository {repository} could not be downloaded: {why}")
