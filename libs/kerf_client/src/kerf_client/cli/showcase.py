@@ -54,11 +54,11 @@ _HISTORY = timedelta(minutes=30)
 _SESSIONS = 100
 _MAX_EMBEDDED = 4 * 1024 * 1024
 _SUBJECTS = (
-    "mushroom",
     "rocket",
-    "turtle",
     "guitar",
+    "turtle",
     "snail",
+    "mushroom",
     "cat",
     "fish",
     "key",
