@@ -133,13 +133,13 @@ def test_a_file_in_the_way_stops_it_before_anything_is_made(
 @pytest.mark.parametrize(
     "captions, prompt",
     [
-        ([], "mushroom"),
-        (["a cat"], "mushroom"),
-        (["an owl, stipple", "a cat, stipple", "a key"], "a mushroom, stipple"),
-        (["mushroom drawing", "a rocket drawing"], "turtle drawing"),
-        (["Owl, dots, white background", "cat, dots, white background"], "mushroom, dots, white background"),
-        (["slate of a christmas tree", "slate of a cat, black", "slate of a heart"], "slate of a mushroom"),
-        (["a cat, x", "a dog, y", "a key, z"], "a mushroom"),
+        ([], "rocket"),
+        (["a cat"], "rocket"),
+        (["an owl, stipple", "a cat, stipple", "a key"], "a rocket, stipple"),
+        (["rocket drawing", "a guitar drawing"], "turtle drawing"),
+        (["Owl, dots, white background", "cat, dots, white background"], "rocket, dots, white background"),
+        (["slate of a christmas tree", "slate of a cat, black", "slate of a heart"], "slate of a rocket"),
+        (["a cat, x", "a dog, y", "a key, z"], "a rocket"),
     ],
 )
 def test_the_new_prompt_names_what_no_caption_does(captions: list[str], prompt: str) -> None:
