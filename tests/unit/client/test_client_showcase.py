@@ -73,7 +73,7 @@ def test_every_part_is_made_and_linked(
     assert (out / "chain" / "plan.gcode").is_file()
     training = (out / "style" / "report.html").read_text(encoding="utf-8")
     assert "Without the LoRA" in training
-    assert "“a mushroom, stipple”, from the same noise" in training
+    assert "“a rocket, stipple”, from the same noise" in training
     assert {"new-before.png", "new-after.png", "sample-before.png", "demo-style.safetensors"} <= {
         path.name for path in (out / "style").iterdir()
     }
@@ -92,7 +92,7 @@ def test_its_jobs_are_valid_and_go_through_all_stages(gateway: ThreadedGateway) 
     kinds = {operation.kind for operation in chain.stages[-1].plan.operations}
     assert kinds == {OperationKind.OPERATION_KIND_ENGRAVE_RASTER, OperationKind.OPERATION_KIND_SCORE}
     assert training.stages[0].train.preset == "starter"
-    assert training.stages[0].train.sample_prompt == "a mushroom, stipple"
+    assert training.stages[0].train.sample_prompt == "a rocket, stipple"
     assert comparison.stages[1].generate.loras[0].name.startswith("artifacts/")
 
 
