@@ -26,8 +26,8 @@ def table(results: list[dict[str, Any]]) -> str:
             "| figure | kerf | peer | ratio | target | |",
             "|---|---|---|---|---|---|",
         ]
-        lines += [_row(row) for row in result["results"] if row["target"]]
-    return "\n".join(lines) + "\n"
+        lines += [*(_row(row) for row in result["results"] if row["target"]), ""]
+    return "\n".join(lines[:-1]) + "\n"
 
 
 def _row(row: dict[str, Any]) -> str:
