@@ -152,7 +152,6 @@ class Bus:
         batches are open at once).
         """
         batch = os.urandom(12).hex()
-        answer = b""
         try:
             for number, (subject, data) in enumerate(messages, start=1):
                 headers = {
@@ -164,8 +163,8 @@ class Bus:
                 if number == len(messages):
                     headers["Nats-Batch-Commit"] = "1"
                 if number in (1, len(messages)):  # the first answer tells early if the server refuses batches now
-                    answer = (await self.client.request(subject, data, timeout=timeout, headers=headers)).data
-                    _raise_refusal(answer)
+                    answer = await self.client.request(subject, data, timeout=timeout, headers=headers)
+                    _raise_refusal(answer.data)
                 else:
                     await self.client.publish(subject, data, headers=headers)
         except (nats.errors.Error, TimeoutError) as error:

@@ -68,13 +68,11 @@ class Batches:
 
     async def show(self, tenant: TenantId, name: str) -> Batch:
         """The batch as the view has it. Raises NotFound."""
-        with self._heard(tenant, name) as changed:
-            give_up_at = time.monotonic() + _HEAR_WITHIN_SECONDS
-            while not (rows := self._whole(tenant, name)):
-                if time.monotonic() > give_up_at or not self._view.batch(tenant, name):
-                    raise NotFound("BATCH_NOT_FOUND", f"{name} does not exist")
-                changed.clear()
-                await asyncio.sleep(_PAUSE_SECONDS)
+        give_up_at = time.monotonic() + _HEAR_WITHIN_SECONDS
+        while not (rows := self._whole(tenant, name)):
+            if time.monotonic() > give_up_at or not self._view.batch(tenant, name):
+                raise NotFound("BATCH_NOT_FOUND", f"{name} does not exist")
+            await asyncio.sleep(_PAUSE_SECONDS)
         return _batch_of(name, rows)
 
     async def watch(self, tenant: TenantId, name: str) -> AsyncGenerator[Batch, None]:

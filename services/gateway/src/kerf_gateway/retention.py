@@ -74,7 +74,7 @@ class Janitor:
             try:
                 if await self._lease.hold():
                     await self.clean()
-                self._forget()
+                await self._forget()
             except KerfError as error:
                 LOG.warning("clean-up: %s: it goes on at the next round", error)
 
@@ -105,11 +105,12 @@ class Janitor:
         self._view.forget(ref)
         return True
 
-    def _forget(self) -> None:
-        """Drop from this gateway's view what another gateway has archived long ago."""
+    async def _forget(self) -> None:
+        """Drop from this gateway's view what another gateway has archived; what could not be archived stays."""
         grace = self._settings.job_retention + 2 * self._settings.retention_interval
         for ref in self._view.ended_before(time.time_ns() - _nanoseconds(grace)):
-            self._view.forget(ref)
+            if await self._bus.last(EVENTS, ref.events) is None:
+                self._view.forget(ref)
 
     def _runs(self, checkpoint_key: str) -> bool:
         _, tenant, job, *_ = checkpoint_key.split("/")
