@@ -140,8 +140,9 @@ class Dispatcher:
                         await self._sweep()
                     else:
                         JOBS_WAITING.clear()  # what a former leader last saw is nobody's figure
+                overdue = self._take_overdue()  # by whoever does not lead too: he would remember them for ever
                 if self._leads:
-                    await self._end_overdue()
+                    await self._end_overdue(overdue)
                     self._serve_waiting()
             except KerfError as error:
                 LOG.warning("dispatcher: %s", error)
@@ -163,10 +164,17 @@ class Dispatcher:
             heapq.heappush(self._deadlines, (row.head.deadline.ToNanoseconds(), row.ref))
             self._wake.set()
 
-    async def _end_overdue(self) -> None:
-        """Fail the jobs whose deadline has come; workers hear of it on the feed."""
+    def _take_overdue(self) -> list[JobRef]:
+        """The jobs whose deadline has come since this was last asked."""
+        overdue = []
         while self._deadlines and self._deadlines[0][0] <= time.time_ns():
-            row = self._view.get(heapq.heappop(self._deadlines)[1])
+            overdue.append(heapq.heappop(self._deadlines)[1])
+        return overdue
+
+    async def _end_overdue(self, overdue: list[JobRef]) -> None:
+        """Fail those that have not ended; workers hear of it on the feed. What fails here the sweep repairs."""
+        for ref in overdue:
+            row = self._view.get(ref)
             if row is not None and not row.ended:
                 await self._end(row, JobEvent(failed=Failed(error=_deadline_passed())))
 
