@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -9,9 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import AutoencoderTiny
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from kerf_core.errors import FailedPrecondition
+from kerf_diffusion.adapters.previews import Previewer
 from kerf_models.devices import Compute
 from kerf_models.files import hash_files
 from kerf_sd.architecture import Architecture
@@ -52,6 +56,43 @@ def test_a_second_load_gives_the_same_hash_and_the_same_bits(
     again = load_model(str(tiny_folders[Architecture.SD]), compute=compute)
     assert again.sha256 == tiny_models[Architecture.SD].sha256
     assert draw(again) == draw(tiny_models[Architecture.SD])
+
+
+PREVIEW = "preview_decoder/diffusion_pytorch_model.safetensors"
+
+
+def with_preview_decoder(folder: Path) -> AutoencoderTiny:
+    torch.manual_seed(5)
+    decoder = AutoencoderTiny(
+        encoder_block_out_channels=(8, 8, 8, 8), decoder_block_out_channels=(8, 8, 8, 8), latent_channels=4
+    )
+    decoder.save_pretrained(folder / "preview_decoder")
+    return decoder
+
+
+def test_a_preview_decoder_of_the_folder_is_loaded(copy: Path, tiny_models: Models, compute: Compute) -> None:
+    assert tiny_models[Architecture.SD].preview_decoder is None
+    expected = with_preview_decoder(copy)
+    model = load_model(str(copy), compute=compute)
+    assert model.preview_decoder is not None
+    latents = torch.randn(1, 4, 8, 8)
+    with torch.inference_mode():
+        assert torch.equal(model.preview_decoder.decode(latents).sample, expected.decode(latents).sample)
+    assert draw(model) == draw(tiny_models[Architecture.SD])
+    colours = Image.open(io.BytesIO(Previewer(model.pipeline.vae, model.preview_decoder).png(latents)))
+    plain = Image.open(io.BytesIO(Previewer(model.pipeline.vae).png(latents)))
+    assert colours.size == plain.size == (128, 128)
+    assert colours.tobytes() != plain.tobytes()
+
+
+def test_a_damaged_preview_decoder_is_named(copy: Path, compute: Compute) -> None:
+    with_preview_decoder(copy)
+    weights = load_file(copy / PREVIEW)
+    del weights[next(name for name in weights if name.startswith("decoder"))]
+    save_file(weights, copy / PREVIEW)
+    with pytest.raises(FailedPrecondition, match="preview_decoder") as caught:
+        load_model(str(copy), compute=compute)
+    assert caught.value.reason == "MODEL_BROKEN"
 
 
 def hash_of(folder: Path) -> str:

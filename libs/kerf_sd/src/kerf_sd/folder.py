@@ -19,6 +19,9 @@ from kerf_sd.architecture import Architecture
 
 _WANTED_FILES = ("*.json", "*/*.json", "*/*.txt", "*/*.safetensors")
 _UNWANTED_FILES = ("*.fp16.*", "*non_ema*", "*safety_checker*")
+PREVIEW_DECODER = "preview_decoder"
+"""Sub-folder of a tiny decoder (`AutoencoderTiny`) that shows pictures in the making; few models have one."""
+_PREVIEW_FILE = f"{PREVIEW_DECODER}/diffusion_pytorch_model.safetensors"
 _PIPELINES = {
     "StableDiffusionPipeline": Architecture.SD,
     "StableDiffusionXLPipeline": Architecture.SDXL,
@@ -58,6 +61,11 @@ class ModelFolder:
     """The safetensors files that are read, relative to `path`, sorted."""
 
     @property
+    def has_preview_decoder(self) -> bool:
+        """Whether it has a tiny decoder of its own."""
+        return _PREVIEW_FILE in self.weight_files
+
+    @property
     def weighted_parts(self) -> tuple[str, ...]:
         """Sub-folders with weights."""
         return _WEIGHTED_PARTS[self.architecture]
@@ -86,6 +94,8 @@ def inspect_folder(path: Path) -> ModelFolder:
     architecture = _architecture(path, index)
     scheduler_class = _check_classes(path, index, architecture)
     variant, files = _weight_files(path, architecture)
+    if (path / _PREVIEW_FILE).is_file():
+        files = tuple(sorted((*files, _PREVIEW_FILE)))
     native_size_px, vae_scale = _sizes(path)
     return ModelFolder(path, architecture, native_size_px, vae_scale, scheduler_class, variant, files)
 

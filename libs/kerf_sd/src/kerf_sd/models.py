@@ -9,14 +9,20 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from diffusers import AutoencoderKL, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderTiny,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from kerf_core.errors import ResourceExhausted
 from kerf_models.devices import Compute
 from kerf_models.files import LOAD_ERRORS, check_headers, check_whole, hash_files, not_loaded
 from kerf_sd.architecture import Architecture
-from kerf_sd.folder import ModelFolder, find_model
+from kerf_sd.folder import PREVIEW_DECODER, ModelFolder, find_model
 from kerf_sd.schedulers import check_scheduler_class
 from kerf_sd.vocabulary import Vocabulary, read_vocabulary
 
@@ -25,6 +31,7 @@ _CLASSES = {
     "vae": AutoencoderKL,
     "text_encoder": CLIPTextModel,
     "text_encoder_2": CLIPTextModelWithProjection,
+    PREVIEW_DECODER: AutoencoderTiny,
 }
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "safetensors", "numpy")
 """The libraries whose code decides the bits of a picture; their versions are part of the numeric class."""
@@ -44,6 +51,8 @@ class LoadedModel:
     """Over the weight files, see `hash_files`."""
     vocabulary: Vocabulary | None
     """The words it knows, where the folder says so; None = it has learned from words in general."""
+    preview_decoder: AutoencoderTiny | None
+    """Decodes latents quickly and roughly, on the compute's device; None = the folder has none."""
 
     @property
     def architecture(self) -> Architecture:
@@ -85,11 +94,12 @@ def load_model(
     sha256 = hash_files(folder.path, folder.weight_files, advance)
     try:
         pipeline = _build_pipeline(folder, compute, advance)
+        preview_decoder = _load_preview_decoder(folder, compute)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise ResourceExhausted(
             "OUT_OF_MEMORY", f"model folder {folder.path} does not fit into the memory of {compute.device}"
         ) from error
-    return LoadedModel(folder, pipeline, pipeline.scheduler, compute, sha256, vocabulary)
+    return LoadedModel(folder, pipeline, pipeline.scheduler, compute, sha256, vocabulary, preview_decoder)
 
 
 def _quiet_libraries() -> None:
@@ -103,7 +113,7 @@ def _quiet_libraries() -> None:
 def _build_pipeline(folder: ModelFolder, compute: Compute, advance: Callable[[], None]) -> Any:
     parts: dict[str, Any] = {}
     for part in folder.weighted_parts:
-        parts[part] = _load_part(folder, part, compute)
+        parts[part] = _load_part(folder, part, compute, folder.variant)
         advance()
     for part in folder.tokenizer_parts:
         parts[part] = _load_config_part(folder, part, CLIPTokenizer)
@@ -119,12 +129,19 @@ def _build_pipeline(folder: ModelFolder, compute: Compute, advance: Callable[[],
     return pipeline.to(compute.device)
 
 
-def _load_part(folder: ModelFolder, part: str, compute: Compute) -> Any:
+def _load_preview_decoder(folder: ModelFolder, compute: Compute) -> AutoencoderTiny | None:
+    if not folder.has_preview_decoder:
+        return None
+    decoder: AutoencoderTiny = _load_part(folder, PREVIEW_DECODER, compute, None).to(compute.device)
+    return decoder
+
+
+def _load_part(folder: ModelFolder, part: str, compute: Compute, variant: str | None) -> Any:
     try:
         model, report = _CLASSES[part].from_pretrained(
             folder.path,
             subfolder=part,
-            variant=folder.variant,
+            variant=variant,
             dtype=compute.dtype,
             use_safetensors=True,
             local_files_only=True,

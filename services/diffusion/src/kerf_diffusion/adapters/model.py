@@ -30,7 +30,7 @@ class DiffusersModel:
         self.loaded = loaded
         self._loras = loras
         self._mixer = LoraMixer(loaded, kept_loras)
-        self._previewer = Previewer(loaded.pipeline.vae)
+        self._previewer = Previewer(loaded.pipeline.vae, loaded.preview_decoder)
         self._lock = threading.Lock()
 
     def unknown_words(self, prompt: str) -> list[str]:

@@ -16,6 +16,8 @@ MAX_SIDE_PX = 128
 """Longest side of a preview: even noise then stays below 64 KiB as PNG."""
 _SMALL_DECODER_PARAMETERS = 5_000_000
 _SMALL_LATENT_PIXELS = 32 * 32
+_TINY_LATENT_PIXELS = 96 * 96
+"""Larger pictures take a tiny decoder longer than a step may be held up."""
 _PATCH_LATENT_PX = 3
 _LEVELS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
@@ -50,21 +52,28 @@ class LatestGuess:
 
 
 class Previewer:
-    """Turns latents into small pictures: by the decoder where that is quick, else by a linear map to colours.
+    """Turns latents into small pictures: by a decoder where that is quick, else by a linear map to colours.
 
-    The map is fitted once, by least squares, on a mosaic of plain colours that the model's own encoder has seen; so it
-    fits any autoencoder and needs no table of constants. Not thread-safe.
+    A model's own tiny decoder comes first, then its autoencoder's if that is small. The map is fitted once, by least
+    squares, on a mosaic of plain colours that the model's own encoder has seen; so it fits any autoencoder and needs no
+    table of constants. Not thread-safe.
     """
 
-    def __init__(self, vae: Any) -> None:
+    def __init__(self, vae: Any, tiny: Any | None = None) -> None:
         self._vae = vae
+        self._tiny = tiny
         self._small = sum(weights.numel() for weights in vae.parameters()) <= _SMALL_DECODER_PARAMETERS
         self._colours: torch.Tensor | None = None
 
     @torch.no_grad()
     def png(self, latents: torch.Tensor) -> bytes:
         """A preview of latents (1, C, h, w) as PNG: RGB, the longer side `MAX_SIDE_PX`."""
-        if self._small and latents.shape[2] * latents.shape[3] <= _SMALL_LATENT_PIXELS:
+        size = latents.shape[2] * latents.shape[3]
+        if self._tiny is not None and size <= _TINY_LATENT_PIXELS:
+            rgb = (
+                torch.as_tensor(self._tiny.decode(latents.to(self._tiny.dtype), return_dict=False)[0][0]).float().cpu()
+            )
+        elif self._small and size <= _SMALL_LATENT_PIXELS:
             rgb = self._decode(latents)
         else:
             rgb = self._approximate(latents)
