@@ -34,9 +34,9 @@ BENCH = "fairness"
 ROOT = Path(__file__).resolve().parents[1]
 SLOTS = 4
 STAGE_SECONDS = 0.1
-FLOOD = 40
-"""Jobs that the flooding tenant keeps open; the light one keeps 4."""
-LIGHT = 4
+FLOOD = 20
+"""Jobs that the flooding tenant keeps open, ten times as many as the light one, which stays within its half."""
+LIGHT = 2
 _WARM_UP_SECONDS = 2.0
 
 
