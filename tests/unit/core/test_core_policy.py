@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Iterable
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from kerf.jobs.v1.job_pb2 import Priority, StageTiming
 from kerf_core.jobs.names import JobRef
 from kerf_core.jobs.policy import CostMeter, FairShare, Share
 from kerf_core.jobs.view import Row
+from kerf_core.jobs.waiting import WaitingLine
 from kerf_core.stages import JobId, TenantId
 
 KIND = "diffusion"
@@ -43,12 +45,19 @@ def row(
     return Row(JobRef(tenant, JobId(f"{next(NUMBERS):09d}")), head, 1, False, 0)
 
 
+def line(rows: Iterable[Row], now: float = 0) -> WaitingLine:
+    made = WaitingLine()
+    for one in rows:
+        made.add(one, int(now * SECOND))
+    return made
+
+
 def serve(policy: FairShare, waiting: list[Row], cost: dict[TenantId, float], rounds: int) -> dict[TenantId, float]:
     """One slot: the stage that is chosen runs alone, then the next is chosen. Seconds served, by tenant."""
     served = dict.fromkeys(cost, 0.0)
+    queue = line(waiting)
     for _ in range(rounds):
-        (chosen,) = policy.choose(KIND, waiting, {}, 1, 0)
-        waiting.remove(chosen)
+        (chosen,) = policy.choose(KIND, queue, {}, 1, 0)
         tenant = chosen.ref.tenant
         policy.spent(KIND, tenant, cost[tenant])
         served[tenant] += cost[tenant]
@@ -71,7 +80,7 @@ def test_a_light_tenant_goes_next_however_long_the_queue_of_another_is() -> None
     waiting = [row(BIG) for _ in range(1000)]
     serve(policy, waiting, {BIG: 1.0}, 50)
     light = row(SMALL, ready=99)
-    assert policy.choose(KIND, [*waiting, light], {BIG: 2}, 1, 0) == [light]
+    assert policy.choose(KIND, line([*waiting, light]), {BIG: 2}, 1, 0) == [light]
 
 
 def test_time_that_was_not_used_is_not_saved_up() -> None:
@@ -85,14 +94,14 @@ def test_time_that_was_not_used_is_not_saved_up() -> None:
 def test_what_is_under_way_counts_before_its_cost_is_known() -> None:
     policy = FairShare()
     waiting = [row(tenant) for tenant in (BIG, SMALL) for _ in range(10)]
-    chosen = policy.choose(KIND, waiting, {BIG: 4}, 6, 0)
+    chosen = policy.choose(KIND, line(waiting), {BIG: 4}, 6, 0)
     assert Counter(chosen_row.ref.tenant for chosen_row in chosen) == {SMALL: 5, BIG: 1}
 
 
 def test_no_tenant_has_more_under_way_than_its_limit() -> None:
     policy = FairShare()
     policy.shares = {BIG: Share(max_running=3)}
-    chosen = policy.choose(KIND, [row(BIG) for _ in range(10)], {BIG: 1}, 8, 0)
+    chosen = policy.choose(KIND, line(row(BIG) for _ in range(10)), {BIG: 1}, 8, 0)
     assert len(chosen) == 2
     assert policy.allows(BIG, 2)
     assert not policy.allows(BIG, 3)
@@ -105,24 +114,27 @@ def test_inside_a_tenant_priority_then_deadline_then_age() -> None:
     due, due_later = row(BIG, ready=7, deadline=50), row(BIG, ready=2, deadline=90)
     high = row(BIG, priority=Priority.PRIORITY_HIGH, ready=9)
     order = [high, due, due_later, plain, later, low]
-    assert FairShare().choose(KIND, order[::-1], {}, 10, 10 * SECOND) == order
+    assert FairShare().choose(KIND, line(order[::-1]), {}, 10, 10 * SECOND) == order
 
 
 def test_what_waited_too_long_goes_first_whatever_its_priority() -> None:
     policy = FairShare(starvation_bound=timedelta(seconds=60))
     low = row(BIG, priority=Priority.PRIORITY_LOW, ready=0)
     high = row(BIG, priority=Priority.PRIORITY_HIGH, ready=50)
-    assert policy.choose(KIND, [low, high], {}, 1, 59 * SECOND) == [high]
-    assert policy.choose(KIND, [low, high], {}, 1, 61 * SECOND) == [low]
+    assert policy.choose(KIND, line([low, high]), {}, 1, 59 * SECOND) == [high]
+    assert policy.choose(KIND, line([low, high]), {}, 1, 61 * SECOND) == [low]
 
 
 @given(st.lists(st.sampled_from([BIG, SMALL, TenantId("third")]), max_size=40), st.integers(0, 50))
 def test_the_choice_is_of_what_waits_each_once_and_as_many_as_fit(tenants: list[TenantId], places: int) -> None:
     waiting = [row(tenant) for tenant in tenants]
-    chosen = FairShare().choose(KIND, waiting, {}, places, 0)
+    queue = line(waiting)
+    chosen = FairShare().choose(KIND, queue, {}, places, 0)
     assert len(chosen) == min(places, len(waiting))
     assert len({one.ref for one in chosen}) == len(chosen)
     assert all(one in waiting for one in chosen)
+    assert len(queue) == len(waiting) - len(chosen)
+    assert not any(one.ref in queue for one in chosen)
 
 
 class Ledger(FairShare):

@@ -27,6 +27,7 @@ from kerf_core.jobs.log import JobLog
 from kerf_core.jobs.names import JobRef, parse_work
 from kerf_core.jobs.policy import Policy
 from kerf_core.jobs.view import JobView, Row
+from kerf_core.jobs.waiting import WaitingLine
 from kerf_core.lease import RoleLease
 from kerf_core.metrics import JOBS_ENDED, JOBS_WAITING
 from kerf_core.settings import ServiceSettings
@@ -36,6 +37,7 @@ from kerf_core.streams import WORK
 LOG = logging.getLogger(__name__)
 SLOTS_EXPIRE_SECONDS = 6.0
 _COALESCE_SECONDS = 0.002
+_SWEEP_RUN = 500
 
 
 async def dispatch_stage(bus: Bus, ref: JobRef, kind: str, stage: int, *, timeout: float = 2.0) -> bool:
@@ -93,7 +95,7 @@ class Dispatcher:
         self._policy = policy
         self.board = SlotBoard()
         self._wake = asyncio.Event()
-        self._waiting: dict[str, dict[JobRef, Row]] = defaultdict(dict)
+        self._waiting: dict[str, WaitingLine] = defaultdict(WaitingLine)
         self._queued: dict[JobRef, tuple[str, int]] = {}
         self._queued_count: dict[str, int] = defaultdict(int)
         self._running: dict[JobRef, str] = {}
@@ -121,7 +123,7 @@ class Dispatcher:
 
     def position(self, ref: JobRef, kind: str) -> int:
         """How many of the kind wait before this job."""
-        return sum(1 for other in self._waiting[kind] if other.job < ref.job)
+        return self._waiting[kind].before(ref.job)
 
     async def run(self) -> None:
         """Dispatch until cancelled."""
@@ -150,8 +152,8 @@ class Dispatcher:
     def _until_next_due(self, next_sweep: float) -> float:
         due = [next_sweep - time.monotonic()]
         wall = time.time()
-        for rows in self._waiting.values():
-            due += [row.head.retry_at.ToNanoseconds() / 1e9 - wall for row in rows.values() if _delayed(row)]
+        retries = [line.next_retry_ns() for line in self._waiting.values()]
+        due += [retry_ns / 1e9 - wall for retry_ns in retries if retry_ns is not None]
         if self._leads and self._deadlines:
             due.append(self._deadlines[0][0] / 1e9 - wall)
         return max(0.01, min(due))
@@ -179,13 +181,14 @@ class Dispatcher:
                 await self._end(row, JobEvent(failed=Failed(error=_deadline_passed())))
 
     def _serve_waiting(self) -> None:
-        for kind, rows in self._waiting.items():
-            JOBS_WAITING.labels(kind).set(len(rows))
+        now_ns = time.time_ns()
+        for kind, line in self._waiting.items():
+            line.admit(now_ns)  # or a stage whose time has come would wake the dispatcher for ever
+            JOBS_WAITING.labels(kind).set(len(line))
             places = self._places(kind)
-            if places <= 0 or not rows:
+            if places <= 0 or not line:
                 continue
-            ready = [row for row in rows.values() if not _delayed(row)]
-            for row in self._policy.choose(kind, ready, self._under_way[kind], places, time.time_ns()):
+            for row in self._policy.choose(kind, line, self._under_way[kind], places, now_ns):
                 self._mark_queued(row.ref, kind, row.head.stage)
                 sending = asyncio.create_task(self._send(row.ref, kind, row.head.stage))
                 self._sending.add(sending)
@@ -200,7 +203,7 @@ class Dispatcher:
 
     def _mark_queued(self, ref: JobRef, kind: str, stage: int) -> None:
         self._unmark(ref)
-        self._waiting[kind].pop(ref, None)
+        self._waiting[kind].discard(ref)
         self._queued[ref] = (kind, stage)
         self._queued_count[kind] += 1
         self._under_way[kind][ref.tenant] += 1
@@ -227,12 +230,12 @@ class Dispatcher:
         if known is not None and (row.ended or head.fence != 0 or known[1] != head.stage):
             self._unmark(ref)
             known = None
-        for rows in self._waiting.values():
-            rows.pop(ref, None)
+        for line in self._waiting.values():
+            line.discard(ref)
         if row.ended:
             self._wake.set()  # a slot is about to be free
         elif head.fence == 0 and not head.cancel_requested and known is None:
-            self._waiting[row.kind][ref] = row
+            self._waiting[row.kind].add(row, time.time_ns())
             self._wake.set()
 
     async def _sweep(self) -> None:
@@ -244,8 +247,12 @@ class Dispatcher:
         for ref in list(self._queued):
             if ref not in queued:
                 self._unmark(ref)
-        for row in list(self._view.open_rows()):
-            await self._sweep_row(row, queued.get(row.ref))
+        for number, ref in enumerate([row.ref for row in self._view.open_rows()]):
+            row = self._view.get(ref)
+            if row is not None and not row.ended:
+                await self._sweep_row(row, queued.get(ref))
+            if number % _SWEEP_RUN == 0:
+                await asyncio.sleep(0)  # a sweep over 100,000 jobs must not hold up those who call
 
     async def _sweep_row(self, row: Row, queued: tuple[str, int] | None) -> None:
         head = row.head
@@ -258,8 +265,8 @@ class Dispatcher:
             if head.fence == 0 and queued[1] == head.stage and row.ref not in self._queued:
                 self._mark_queued(row.ref, *queued)
         elif head.fence == 0 and not head.cancel_requested:
-            if row.ref not in self._queued:
-                self._waiting[row.kind][row.ref] = row
+            if row.ref not in self._queued and row.ref not in self._waiting[row.kind]:
+                self._waiting[row.kind].add(row, time.time_ns())
         elif age > self._settings.ack_wait.total_seconds():
             # An attempt is open, but its message is gone (a stale ack can delete it): let the queue prove it lost.
             await dispatch_stage(self._bus, row.ref, row.kind, head.stage)
@@ -277,10 +284,6 @@ class Dispatcher:
         except IllegalEntry:
             return
         JOBS_ENDED.labels(stored.WhichOneof("body"), stored.head.reason).inc()
-
-
-def _delayed(row: Row) -> bool:
-    return row.head.HasField("retry_at") and row.head.retry_at.ToNanoseconds() > time.time_ns()
 
 
 def _deadline_passed() -> Status:

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
 from kerf.jobs.v1.event_pb2 import JobEvent
-from kerf.jobs.v1.job_pb2 import Priority
 from kerf_core.jobs.names import JobRef
 from kerf_core.jobs.view import Row
+from kerf_core.jobs.waiting import WaitingLine
 from kerf_core.stages import TenantId
 
-_RANK = {Priority.PRIORITY_HIGH: 1, Priority.PRIORITY_LOW: 3}
-_NORMAL = 2
 _ENDS_STAGE = frozenset({"stage_completed", "succeeded"})
 _ENDS_ATTEMPT = _ENDS_STAGE | {"stage_started", "attempt_lost", "failed", "cancelled"}
 _NEW_WEIGHT = 0.1
@@ -41,9 +39,12 @@ class Policy(Protocol):
     """Chooses among waiting stages of one kind, and hears what stages cost."""
 
     def choose(
-        self, kind: str, waiting: Iterable[Row], under_way: Mapping[TenantId, int], places: int, now_ns: int
+        self, kind: str, waiting: WaitingLine, under_way: Mapping[TenantId, int], places: int, now_ns: int
     ) -> Sequence[Row]:
-        """At most `places` rows, the first to go first. `under_way`: stages of the kind dispatched or running."""
+        """Take at most `places` rows out of the line, the first to go first.
+
+        `under_way`: stages of the kind dispatched or running.
+        """
         ...
 
     def allows(self, tenant: TenantId, under_way: int) -> bool:
@@ -80,30 +81,24 @@ class FairShare:
         self._books: dict[str, _KindBook] = defaultdict(_KindBook)
 
     def choose(
-        self, kind: str, waiting: Iterable[Row], under_way: Mapping[TenantId, int], places: int, now_ns: int
+        self, kind: str, waiting: WaitingLine, under_way: Mapping[TenantId, int], places: int, now_ns: int
     ) -> Sequence[Row]:
         """See Policy."""
         book = self._books[kind]
-        queues: dict[TenantId, list[Row]] = defaultdict(list)
-        for row in waiting:
-            queues[row.ref.tenant].append(row)
-        self._welcome(book, frozenset(queues) | {tenant for tenant, count in under_way.items() if count})
+        waiting.admit(now_ns)
+        tenants = frozenset(waiting.tenants())
+        self._welcome(book, tenants | {tenant for tenant, count in under_way.items() if count})
         counts = dict(under_way)
-        line = [(self._virtual(book, tenant, counts.get(tenant, 0)), tenant) for tenant in queues]
+        line = [(self._virtual(book, tenant, counts.get(tenant, 0)), tenant) for tenant in tenants]
         heapq.heapify(line)
-        # Only as much of each queue is sorted as can be served.
-        first = {
-            tenant: heapq.nsmallest(places, rows, key=lambda row: self._order(row, now_ns))
-            for tenant, rows in queues.items()
-        }
         chosen: list[Row] = []
         while line and len(chosen) < places:
             _, tenant = heapq.heappop(line)
             if not self.allows(tenant, counts.get(tenant, 0)):
                 continue
-            chosen.append(first[tenant].pop(0))
+            chosen.append(waiting.take(tenant, now_ns - self._bound_ns))
             counts[tenant] = counts.get(tenant, 0) + 1
-            if first[tenant]:
+            if tenant in waiting.tenants():
                 heapq.heappush(line, (self._virtual(book, tenant, counts[tenant]), tenant))
         return chosen
 
@@ -135,14 +130,6 @@ class FairShare:
             for tenant in [tenant for tenant, used in book.used.items() if used <= level and tenant not in active]:
                 del book.used[tenant]
         book.active = active
-
-    def _order(self, row: Row, now_ns: int) -> tuple[int, int, int, str]:
-        head = row.head
-        ready_ns = head.stage_ready_time.ToNanoseconds()
-        if now_ns - ready_ns > self._bound_ns:
-            return 0, 0, ready_ns, row.ref.job
-        deadline_ns = head.deadline.ToNanoseconds() if head.HasField("deadline") else 1 << 62
-        return _RANK.get(head.priority, _NORMAL), deadline_ns, ready_ns, row.ref.job
 
 
 class CostMeter:
