@@ -91,15 +91,16 @@ class JobLog:
             give_up_at = time.monotonic() + self._retry_for
             while True:
                 self._place(entry, fence)
+                after = self._tail_at
                 try:
                     at = await self._bus.append(
-                        self.ref.events, entry.SerializeToString(), expected=self._tail_at, timeout=self._timeout
+                        self.ref.events, entry.SerializeToString(), expected=after, timeout=self._timeout
                     )
                 except (Conflict, OutcomeUnknown) as problem:
                     APPEND_CONFLICTS.inc()
                     if isinstance(problem, OutcomeUnknown) and time.monotonic() > give_up_at:
                         raise nats_away(str(problem)) from problem
-                    stored = await self._find(entry, give_up_at)
+                    stored = await self._find(entry, after, give_up_at)
                     if stored is not None:
                         return stored
                     continue
@@ -115,9 +116,12 @@ class JobLog:
         entry.head.CopyFrom(fold(self.tail, entry))
         entry.attempt = entry.head.attempts if entry.fence else 0
 
-    async def _find(self, entry: JobEvent, give_up_at: float) -> JobEvent | None:
-        """Whether `entry` is in the log after all. Moves the tail."""
-        before = self._tail_at
+    async def _find(self, entry: JobEvent, before: int, give_up_at: float) -> JobEvent | None:
+        """Whether `entry` is in the log after all. Moves the tail.
+
+        `before`: the tail that it was to follow. Not the tail as it is known now: a `refresh` meanwhile (a heartbeat's)
+        may have moved that to this very entry.
+        """
         while True:
             try:
                 await self.refresh()
