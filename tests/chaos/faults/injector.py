@@ -1,0 +1,134 @@
+"""Does to a stack what a schedule says, and undoes it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+from chaos.faults.disk import Disk
+from chaos.faults.history import FaultRecord
+from chaos.faults.proxy import Link
+from chaos.faults.schedule import DISK, SERVERS, WORKERS, Fault, PlannedFault
+from chaos.faults.stack import FaultyStack
+from chaos.faults.wires import Meddling, Piece
+from kerf_core.errors import FailedPrecondition
+
+_SIGNALS = {
+    Fault.KILL_WORKER: signal.SIGKILL,
+    Fault.KILL_GATEWAY: signal.SIGKILL,
+    Fault.KILL_SERVER: signal.SIGKILL,
+    Fault.END_SERVICE: signal.SIGTERM,
+}
+_STOPS = frozenset({Fault.STOP_WORKER, Fault.STOP_GATEWAY, Fault.STOP_SERVER})
+_MEDDLINGS: dict[Fault, Callable[[], Meddling]] = {
+    Fault.DROP_ACKS: lambda: Meddling(Piece.ACK, every=2, copies=0),
+    Fault.REPEAT_ACKS: lambda: Meddling(Piece.ACK, every=1, copies=2),
+    Fault.LOSE_ANSWERS: lambda: Meddling(Piece.ANSWER, every=3, copies=0),
+    Fault.LOSE_FEED: lambda: Meddling(Piece.FEED, every=2, copies=0),
+}
+_DELAY_S = 0.15
+
+
+class Injector:
+    """Runs schedules."""
+
+    def __init__(self, stack: FaultyStack, *, ready_within: timedelta, disk: Disk | None = None) -> None:
+        self.records: list[FaultRecord] = []
+        self.done: Counter[Fault] = Counter()
+        self.missed: list[str] = []
+        """Faults that found their process down already."""
+        self.deaths: Counter[str] = Counter()
+        """How often a process was ended on purpose."""
+        self._stack = stack
+        self._ready_within = ready_within
+        self._disk = disk
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """A process is not ended again before its successor serves, nor the disk filled twice at once."""
+
+    async def run(self, schedule: Sequence[PlannedFault]) -> None:
+        """Everything at its time; returns when every fault is undone and all processes answer."""
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for planned in schedule:
+                await asyncio.sleep(max(0.0, began + planned.at_s - time.monotonic()))
+                group.create_task(self._inject(planned))
+        for name in self._stack.stack.names:
+            await self._stack.stack.wait_ready(name, self._ready_within)
+
+    async def _inject(self, planned: PlannedFault) -> None:
+        began = time.time()
+        try:
+            await self._act(planned)
+        except FailedPrecondition as error:
+            self.missed.append(f"{planned}: {error.message}")
+            return
+        self.done[planned.fault] += 1
+        target = planned.process if planned.process in WORKERS else "*"
+        self.records.append(FaultRecord(planned.fault.name, target, began, time.time()))
+
+    async def _act(self, planned: PlannedFault) -> None:
+        fault = planned.fault
+        if fault in _SIGNALS:
+            await self._end(planned.target, _SIGNALS[fault])
+        elif fault in _STOPS:
+            self._stack.stack.kill(planned.target, signal.SIGSTOP)
+            await asyncio.sleep(planned.lasts_s)
+            with suppress(FailedPrecondition):
+                self._stack.stack.kill(planned.target, signal.SIGCONT)
+        elif fault is Fault.FILL_DISK:
+            await self._fill(planned.lasts_s)
+        else:
+            link = self._stack.links[planned.target]
+            undo = _disturb(link, fault)
+            try:
+                await asyncio.sleep(planned.lasts_s)
+            finally:
+                undo()
+
+    async def _end(self, name: str, number: signal.Signals) -> None:
+        async with self._turns[name]:
+            self._stack.stack.kill(name, number)
+            self.deaths[name] += 1
+            await self._stack.stack.wait_ready(name, self._ready_within)
+
+    async def _fill(self, lasts_s: float) -> None:
+        """After space was made, the servers are started again, as an operator would."""
+        if self._disk is None:
+            raise FailedPrecondition("NO_DISK", "there is no disk that may be filled")
+        async with self._turns[DISK]:
+            try:
+                await asyncio.to_thread(self._disk.fill)
+                await asyncio.sleep(lasts_s)
+            finally:
+                self._disk.free()
+            for server in SERVERS:
+                await self._end(server, signal.SIGKILL)
+
+
+def _disturb(link: Link, fault: Fault) -> Callable[[], None]:
+    """Begin a fault of a link; returns what ends it."""
+    if fault is Fault.CUT:
+        link.refuses = True
+        link.cut()
+        return lambda: setattr(link, "refuses", False)
+    if fault is Fault.HOLD:
+        link.hold()
+        return link.let_go
+    if fault is Fault.DELAY:
+        link.delay_s = _DELAY_S
+        return lambda: setattr(link, "delay_s", 0.0)
+    if fault in _MEDDLINGS:
+        link.meddling = _MEDDLINGS[fault]()
+        return lambda: setattr(link, "meddling", Meddling())
+    names = {
+        Fault.S3_REFUSES: "answers_503",
+        Fault.TEAR_UPLOADS: "tears_uploads",
+        Fault.TEAR_DOWNLOADS: "tears_downloads",
+    }
+    setattr(link, names[fault], True)
+    return lambda: setattr(link, names[fault], False)
