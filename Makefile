@@ -11,7 +11,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 SOURCES := libs services tests .ci $(wildcard models bench deploy)
 
-.PHONY: help setup demo test test-install test-chaos test-gpu lint protos models bench-setup bench k8s-check clean clean-all
+.PHONY: help setup demo test test-install test-chaos soak test-gpu lint protos models bench-setup bench k8s-check clean clean-all
 
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ test-install: setup ## each light package alone in a clean environment, without 
 
 test-chaos: setup ## processes are killed while jobs run; long tests (what needs root or a GPU runs where there is one)
 	@$(PYTEST) -m chaos $(ARGS)
+
+soak: setup ## jobs under schedules of faults, each judged afterwards: make soak SCHEDULES=20 (6 minutes each)
+	@PYTHONPATH=tests:. $(BIN)/python -m chaos.faults --schedules $(or $(SCHEDULES),1) $(ARGS)
 
 test-gpu: setup ## the tests that need an NVIDIA GPU
 	@$(PYTEST) -m gpu $(ARGS)
@@ -50,7 +53,7 @@ lint: setup ## formatter, linter, strict types, import rules, protos
 protos: setup ## write libs/kerf_proto from protos/
 	@./protos/generate.sh
 
-models: setup ## train and measure the shipped starter model again (about an hour on 2 cores)
+models: setup ## train and measure the shipped starter models again (two hours on 2 cores)
 	@PYTHONPATH=models/starter $(BIN)/python -m kerf_starter
 
 bench-setup: setup ## make the peers' own environments for the benches (uses the registry)
