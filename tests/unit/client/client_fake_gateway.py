@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
-from google.protobuf import any_pb2, duration_pb2
-from google.rpc import code_pb2, error_details_pb2, status_pb2
+from google.protobuf import duration_pb2
+from google.rpc import code_pb2, error_details_pb2
 
 from kerf.artifacts.v1 import artifacts_pb2 as artifacts
 from kerf.artifacts.v1.artifacts_pb2_grpc import ArtifactServiceServicer, add_ArtifactServiceServicer_to_server
 from kerf.jobs.v1 import job_service_pb2 as service
 from kerf.jobs.v1.event_pb2 import (
     Accepted,
+    BatchPlace,
     Cancelled,
     CancelRequested,
     Failed,
@@ -30,29 +31,12 @@ from kerf.jobs.v1.event_pb2 import (
 from kerf.jobs.v1.job_pb2 import Job, JobState, Stage, StageReceipt, StageTiming
 from kerf.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from kerf.monitor.v1.monitor_pb2_grpc import MonitorServiceServicer, add_MonitorServiceServicer_to_server
-from unit.client.client_unserved import Unserved
+from unit.client.client_fake_queue import FakeQueue
+from unit.client.client_statuses import Context, abort, details, refuse_field
 
 API_KEY = "kerf-test-key"
 CHUNK = 256 * 1024
-Context = Any
 Produce = Callable[["FakeGateway", Stage], list[artifacts.Artifact]]
-
-
-def details(code: int, message: str, *extra: Any, reason: str = "TEST") -> status_pb2.Status:
-    """A status as kerf sends it."""
-    status = status_pb2.Status(code=code, message=message)
-    for detail in (error_details_pb2.ErrorInfo(reason=reason, domain="kerf"), *extra):
-        packed = any_pb2.Any()
-        packed.Pack(detail)
-        status.details.append(packed)
-    return status
-
-
-async def abort(context: Context, code: grpc.StatusCode, message: str, *extra: Any, reason: str = "TEST") -> None:
-    """End the call with a status and its details."""
-    status = details(code.value[0], message, *extra, reason=reason)
-    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-    await context.abort(code, message)
 
 
 def _progress(stage: Stage, step: int) -> Progress:
@@ -85,14 +69,17 @@ class Faults:
     saved_on_cancel: list[artifacts.Artifact] = field(default_factory=list)
     never_cancelled: bool = False
     """A cancelled job only says that somebody asked."""
+    mute: bool = False
+    """Every call is taken and never answered."""
     refuse_uploads_of: bytes = b""
     """Bytes that begin like this are refused."""
 
 
-class FakeGateway(Unserved, ArtifactServiceServicer):
+class FakeGateway(FakeQueue, ArtifactServiceServicer):
     """Both services. Jobs run at once, stage by stage, with outputs from `produce`."""
 
     def __init__(self, produce: Produce | None = None, monitor: MonitorServiceServicer | None = None) -> None:
+        super().__init__()
         self._monitor = monitor
         self.faults = Faults()
         self.blobs: dict[str, bytes] = {}
@@ -102,12 +89,12 @@ class FakeGateway(Unserved, ArtifactServiceServicer):
         self.by_request: dict[str, tuple[bytes, str]] = {}
         self.calls: list[tuple[str, dict[str, str]]] = []
         self.watch_requests: list[int] = []
+        self.filters: list[service.JobFilter] = []
         self.download_offsets: list[int] = []
         self.open_streams = 0
         self.port = 0
         self._produce = produce
         self._server: grpc.aio.Server | None = None
-        self._grown = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -143,6 +130,8 @@ class FakeGateway(Unserved, ArtifactServiceServicer):
         self.calls.append((method, sent))
         if sent.get("authorization") != f"Bearer {API_KEY}":
             await abort(context, grpc.StatusCode.UNAUTHENTICATED, "this API key is not known", reason="BAD_KEY")
+        if self.faults.mute:
+            await asyncio.Event().wait()
         if self.faults.unavailable_calls:
             self.faults.unavailable_calls -= 1
             retry = error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(nanos=1_000_000))
@@ -166,10 +155,8 @@ class FakeGateway(Unserved, ArtifactServiceServicer):
                 )
             return self.jobs[name]
         if not request.job.stages:
-            bad = error_details_pb2.BadRequest()
-            bad.field_violations.add(field="job.stages", description="must have at least one stage")
-            await abort(context, grpc.StatusCode.INVALID_ARGUMENT, "the job is not valid", bad, reason="INVALID_FIELD")
-        job = self._accept(request.job)
+            await refuse_field(context, "job.stages", "must have at least one stage")
+        job = self.accept(request.job)
         if request.request_id:
             self.by_request[request.request_id] = payload, job.name
         if self.faults.lose_create_answers:
@@ -177,13 +164,13 @@ class FakeGateway(Unserved, ArtifactServiceServicer):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
         return job
 
-    def _accept(self, spec: Job, retry_of: str = "") -> Job:
+    def accept(self, spec: Job, retry_of: str = "", batch: str = "") -> Job:
         job = Job()
         job.CopyFrom(spec)
         job.name, job.state, job.retry_of = f"jobs/j{len(self.jobs) + 1}", JobState.JOB_STATE_QUEUED, retry_of
         job.create_time.FromSeconds(1_700_000_000 + len(self.jobs))
         self.jobs[job.name], self.logs[job.name] = job, []
-        self._append(job, accepted=Accepted(job=spec))
+        self._append(job, accepted=Accepted(job=spec, batch=BatchPlace(name=batch)))
         task = asyncio.create_task(self._run(job))
         self._tasks.add(task)
         return job
@@ -193,8 +180,8 @@ class FakeGateway(Unserved, ArtifactServiceServicer):
         sequence = 0 if transient else 1 + sum(event.sequence > 0 for event in log)
         job.last_sequence = max(job.last_sequence, sequence)
         log.append(JobEvent(job=job.name, sequence=sequence, attempt=1, **body))
-        self._grown.set()
-        self._grown = asyncio.Event()
+        self.grown.set()
+        self.grown = asyncio.Event()
 
     async def _run(self, job: Job) -> None:
         job.state = JobState.JOB_STATE_RUNNING
@@ -239,8 +226,11 @@ class FakeGateway(Unserved, ArtifactServiceServicer):
         found = [
             job
             for job in reversed(self.jobs.values())
-            if job.state in request.filter.states or not request.filter.states
+            if (job.state in request.filter.states or not request.filter.states)
+            and (job.name in self.batches.get(request.filter.batch, ()) or not request.filter.batch)
+            and all(job.labels.get(key) == value for key, value in request.filter.labels.items())
         ]
+        self.filters.append(request.filter)
         start, size = int(request.page_token or 0), request.page_size or 50
         following = str(start + size) if start + size < len(found) else ""
         heads = [Job(name=job.name, state=job.state, labels=job.labels) for job in found[start : start + size]]
@@ -249,18 +239,22 @@ class FakeGateway(Unserved, ArtifactServiceServicer):
     async def CancelJob(self, request: service.CancelJobRequest, context: Context) -> Job:  # noqa: N802 (gRPC's name)
         await self._admit(context, "CancelJob")
         job = await self._job(context, request.name)
-        if job.state in {JobState.JOB_STATE_QUEUED, JobState.JOB_STATE_RUNNING}:
-            if self.faults.never_cancelled:
-                self._append(job, cancel_requested=CancelRequested(reason=request.reason))
-                return job
-            job.state = JobState.JOB_STATE_CANCELLED
-            self._append(job, cancelled=Cancelled(reason=request.reason, saved=self.faults.saved_on_cancel))
+        self.cancel(job, request.reason)
         return job
+
+    def cancel(self, job: Job, reason: str) -> None:
+        if job.state not in {JobState.JOB_STATE_QUEUED, JobState.JOB_STATE_RUNNING}:
+            return
+        if self.faults.never_cancelled:
+            self._append(job, cancel_requested=CancelRequested(reason=reason))
+            return
+        job.state = JobState.JOB_STATE_CANCELLED
+        self._append(job, cancelled=Cancelled(reason=reason, saved=self.faults.saved_on_cancel))
 
     async def RetryJob(self, request: service.RetryJobRequest, context: Context) -> Job:  # noqa: N802 (gRPC's name)
         await self._admit(context, "RetryJob")
         old = await self._job(context, request.name)
-        return self._accept(self.logs[old.name][0].accepted.job, retry_of=old.name)
+        return self.accept(self.logs[old.name][0].accepted.job, retry_of=old.name)
 
     async def WatchJob(  # noqa: N802 (gRPC's name)
         self, request: service.WatchJobRequest, context: Context
@@ -287,7 +281,7 @@ class FakeGateway(Unserved, ArtifactServiceServicer):
     async def _events(self, request: service.WatchJobRequest) -> AsyncIterator[JobEvent]:
         log, position, last = self.logs[request.name], 0, request.after_sequence
         while True:
-            grown = self._grown
+            grown = self.grown
             while position < len(log):
                 event, position = log[position], position + 1
                 if event.sequence > last or (event.sequence == 0 and not request.durable_only):
@@ -307,13 +301,6 @@ class FakeGateway(Unserved, ArtifactServiceServicer):
             other.job = "jobs/another"
             return [other]
         return [event]
-
-    async def ListDeadLetters(  # noqa: N802 (gRPC's name)
-        self, request: service.ListDeadLettersRequest, context: Context
-    ) -> service.ListDeadLettersResponse:
-        await self._admit(context, "ListDeadLetters")
-        dead = [job for job in self.jobs.values() if job.state == JobState.JOB_STATE_FAILED]
-        return service.ListDeadLettersResponse(dead_letters=[service.DeadLetter(tenant="t", job=job) for job in dead])
 
     # artifacts
 

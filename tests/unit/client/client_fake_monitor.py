@@ -9,7 +9,8 @@ import grpc
 
 from kerf.monitor.v1 import monitor_pb2 as api
 from kerf.monitor.v1.monitor_pb2_grpc import MonitorServiceServicer
-from unit.client.client_fake_gateway import API_KEY, abort
+from unit.client.client_fake_gateway import API_KEY
+from unit.client.client_statuses import abort
 
 NOW = 1_760_000_000
 HOSTILE_NAME = "<b>H200</b>\x1b[2J"

@@ -11,7 +11,8 @@ from PIL import Image
 
 from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf.jobs.v1.job_pb2 import Stage
-from unit.client.client_fake_gateway import FakeGateway, details
+from unit.client.client_fake_gateway import FakeGateway
+from unit.client.client_statuses import details
 
 BROKEN = b"BROKEN"
 HOSTILE = '<script>alert("x")</script>'

@@ -1,20 +1,35 @@
-"""One call, tried until it is answered. Knows codes and patience, not jobs."""
+"""A connection, and calls on it that are tried until they are answered. Knows codes and patience, not jobs."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+from contextlib import aclosing
 from datetime import timedelta
-from typing import TypeVar
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
 
 import grpc
-from google.protobuf.message import Message
 
-from kerf_client.connection import CallIdentity, RetryPolicy
+from kerf_client.connection import CallIdentity, RetryPolicy, Tls, check_api_key, open_channel
 from kerf_client.errors import KerfError, ServiceUnavailable, from_rpc_error
 
-Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response", bound=Message)
+STREAM_STALLED = "STREAM_STALLED"
+"""Reason of the error that a stream ends with when it was silent for too long."""
+
+
+class _PageRequest(Protocol):
+    page_token: str
+
+
+class _Page(Protocol):
+    next_page_token: str
+
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+PageRequest = TypeVar("PageRequest", bound=_PageRequest)
+Page = TypeVar("Page", bound=_Page)
 T = TypeVar("T")
 
 _AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
@@ -105,6 +120,21 @@ class Caller:
                 raise error
             await patience.wait(error)
 
+    async def pages(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[PageRequest, Page],
+        request: PageRequest,
+        items_of: Callable[[Page], Iterable[T]],
+    ) -> AsyncGenerator[T, None]:
+        """The items of all pages from `request` on, fetched as they are needed. Raises KerfError."""
+        while True:
+            page = await self.unary(method, request)
+            for item in items_of(page):
+                yield item
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
     async def stream(
         self, method: grpc.aio.UnaryStreamMultiCallable[Request, Response], request: Request, identity: CallIdentity
     ) -> AsyncGenerator[Response, None]:
@@ -127,7 +157,60 @@ class Caller:
             raise ServiceUnavailable(
                 f"{self.target} was silent for {stall_seconds:g} s",
                 code=grpc.StatusCode.UNAVAILABLE,
-                reason="STREAM_STALLED",
+                reason=STREAM_STALLED,
             ) from None
         finally:
             call.cancel()
+
+    async def stream_again(
+        self,
+        connect: Callable[[CallIdentity], AsyncGenerator[Response, None]],
+        ended_early: Callable[[], str],
+        still_there: Callable[[], Awaitable[object]] | None = None,
+    ) -> AsyncGenerator[Response, None]:
+        """Streams made by `connect`, one after the other, until the caller leaves: each goes on where one was cut.
+
+        `ended_early` says what is wrong with a stream that ended by itself. `still_there` is asked when a stream was
+        silent for long: if it answers, the silence is no absence, however long it lasts. Raises ServiceUnavailable
+        when nothing was heard for `give_up_after`, other KerfErrors at once.
+        """
+        patience = Patience(self.policy)
+        identity = CallIdentity.new()
+        while True:
+            failure: KerfError
+            try:
+                async with aclosing(connect(identity)) as messages:
+                    async for message in messages:
+                        patience.sign_of_life()
+                        yield message
+                failure = ServiceUnavailable(
+                    ended_early(), code=grpc.StatusCode.UNAVAILABLE, reason="STREAM_ENDED_EARLY"
+                )
+            except KerfError as error:
+                if not is_transient(error):
+                    raise
+                failure = error
+            if failure.reason == STREAM_STALLED and still_there is not None:
+                await still_there()
+                patience.sign_of_life()
+            await patience.wait(failure)
+
+
+class ConnectedClient:
+    """A connection to one service of kerf. Use it as an async context manager, in one event loop."""
+
+    def __init__(self, target: str, api_key: str, *, tls: Tls | None = None, policy: RetryPolicy | None = None) -> None:
+        self._caller = Caller(target, check_api_key(api_key), policy or RetryPolicy())
+        self._channel = open_channel(target, tls)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End all calls and close the connection."""
+        await self._channel.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from kerf_client.aio import AsyncKerf
 from kerf_client.facts import PlanFacts, plan_facts
 from kerf_client.folder import ResultFolder
 from kerf_client.outputs import REPORT_FILE, NamedOutput, name_outputs, source_filename
+from kerf_client.parallel import map_parallel
 from kerf_client.recipes import FileFormat
 from kerf_client.report import Report, ReportFile, render_report
 
@@ -42,14 +42,20 @@ class Description:
 
 async def fetch_outputs(client: AsyncKerf, job: Job, formats: frozenset[FileFormat]) -> list[ReportFile]:
     """Download every output whose role is known, each checked against its SHA-256."""
-    gate = asyncio.Semaphore(_PARALLEL_DOWNLOADS)
 
     async def fetch(output: NamedOutput) -> ReportFile:
-        async with gate:
-            data = await client.download(output.artifact.name)
+        data = await client.download(output.artifact.name)
         return ReportFile(output.filename, output.role, output.item, output.artifact, data, output.wanted)
 
-    return list(await asyncio.gather(*(fetch(output) for output in name_outputs(job, formats))))
+    return await map_parallel(fetch, name_outputs(job, formats), _PARALLEL_DOWNLOADS)
+
+
+async def fetch_source(client: AsyncKerf, job: Job) -> SourcePicture | None:
+    """The picture that a job of `recipes.picture_job` began with; None for any other job."""
+    if job.labels.get("recipe") != "picture":
+        return None
+    name = job.stages[0].inputs[0].artifact
+    return SourcePicture(await client.get_artifact(name), await client.download(name))
 
 
 def facts_of(files: list[ReportFile]) -> list[PlanFacts]:
@@ -86,9 +92,11 @@ def write_results(
     return folder.write(contents, {"job": message_json(job)})
 
 
-def message_json(message: Message) -> dict[str, object]:
-    """A message as JSON (protobuf's mapping, field names as in the proto)."""
-    result: dict[str, object] = MessageToDict(message, preserving_proto_field_name=True)
+def message_json(message: Message, *, zeros: bool = False) -> dict[str, object]:
+    """A message as JSON (protobuf's mapping, field names as in the proto); `zeros` = also numbers that are 0."""
+    result: dict[str, object] = MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=zeros
+    )
     return result
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import timedelta
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -21,35 +20,22 @@ from kerf.monitor.v1.monitor_pb2 import (
     WatchNodeRequest,
 )
 from kerf.monitor.v1.monitor_pb2_grpc import MonitorServiceStub
-from kerf_client.calls import Caller
-from kerf_client.connection import CallIdentity, RetryPolicy, Tls, check_api_key, open_channel
+from kerf_client.calls import ConnectedClient
+from kerf_client.connection import CallIdentity, RetryPolicy, Tls
 
 if TYPE_CHECKING:
     from kerf.monitor.v1.monitor_pb2_grpc import MonitorServiceAsyncStub
 
 
-class AsyncMonitor:
+class AsyncMonitor(ConnectedClient):
     """A connection to the monitor of one node. Use it as an async context manager, in one event loop.
 
     Calls are tried again while the monitor is away (see `RetryPolicy`) and raise a `kerf_client.KerfError` otherwise.
     """
 
     def __init__(self, target: str, api_key: str, *, tls: Tls | None = None, policy: RetryPolicy | None = None) -> None:
-        self._caller = Caller(target, check_api_key(api_key), policy or RetryPolicy())
-        self._channel = open_channel(target, tls)
+        super().__init__(target, api_key, tls=tls, policy=policy)
         self._stub: MonitorServiceAsyncStub = MonitorServiceStub(self._channel)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """End all calls and close the connection."""
-        await self._channel.close()
 
     async def get_node(self, *, history: timedelta | None = None, max_snapshots: int = 0) -> GetNodeResponse:
         """The newest readings, and with `history` those from so long ago until now."""
@@ -62,17 +48,10 @@ class AsyncMonitor:
         """Whether the node is well, with reasons."""
         return await self._caller.unary(self._stub.GetHealth, GetHealthRequest())
 
-    async def list_sessions(self, *, job: str = "", page_size: int = 0) -> AsyncGenerator[Session, None]:
+    def list_sessions(self, *, job: str = "", page_size: int = 0) -> AsyncGenerator[Session, None]:
         """Stage attempts that ran on the node, newest first; pages are fetched as they are needed."""
-        token = ""
-        while True:
-            request = ListSessionsRequest(job=job, page_size=page_size, page_token=token)
-            page = await self._caller.unary(self._stub.ListSessions, request)
-            for session in page.sessions:
-                yield session
-            token = page.next_page_token
-            if not token:
-                return
+        request = ListSessionsRequest(job=job, page_size=page_size)
+        return self._caller.pages(self._stub.ListSessions, request, lambda page: page.sessions)
 
     async def watch_node(self, *, interval: timedelta | None = None) -> AsyncGenerator[NodeSnapshot, None]:
         """The readings again and again, until the caller leaves or the monitor goes away (raises KerfError)."""

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from kerf.artifacts.v1.artifacts_pb2 import Artifact, CreateDownloadUrlResponse
+from kerf.jobs.v1.batch_pb2 import Batch
+from kerf.jobs.v1.estimate_pb2 import JobEstimate
 from kerf.jobs.v1.event_pb2 import JobEvent
 from kerf.jobs.v1.job_pb2 import Job
 from kerf.jobs.v1.job_service_pb2 import DeadLetter, JobFilter
+from kerf.jobs.v1.queue_pb2 import QueueStats
 from kerf.monitor.v1.monitor_pb2 import GetHealthResponse, GetNodeResponse, NodeSnapshot, Session
 from kerf_client import transfers
 from kerf_client.aio import AsyncKerf
+from kerf_client.calls import ConnectedClient
 from kerf_client.connection import RetryPolicy, Tls
 from kerf_client.datasets import Uploaded, UploadedDataset
 from kerf_client.monitor import AsyncMonitor
 
 T = TypeVar("T")
+Client = TypeVar("Client", bound=ConnectedClient)
 _END: Any = object()
 
 
@@ -73,14 +78,16 @@ class _LoopThread:
         self._loop.close()
 
 
-class Kerf:
-    """The same as `AsyncKerf`, for code without an event loop. Use it as a context manager; thread-safe."""
+class _Blocking(Generic[Client]):
+    """A client of the kind `_kind`, driven from a thread of its own. Use it as a context manager; thread-safe."""
+
+    _kind: type[Client]
 
     def __init__(self, target: str, api_key: str, *, tls: Tls | None = None, policy: RetryPolicy | None = None) -> None:
         self._runner = _LoopThread()
 
-        async def connect() -> AsyncKerf:
-            return AsyncKerf(target, api_key, tls=tls, policy=policy)
+        async def connect() -> Client:
+            return self._kind(target, api_key, tls=tls, policy=policy)
 
         try:
             self._client = self._runner.call(connect())
@@ -100,6 +107,12 @@ class Kerf:
         """End all calls, close the connection, end the thread."""
         self._runner.call(self._client.close())
         self._runner.stop()
+
+
+class Kerf(_Blocking[AsyncKerf]):
+    """The same as `AsyncKerf`, for code without an event loop. Use it as a context manager; thread-safe."""
+
+    _kind = AsyncKerf
 
     def create_job(self, job: Job, *, request_id: str = "") -> Job:
         """See `AsyncKerf.create_job`."""
@@ -135,9 +148,41 @@ class Kerf:
         """See `AsyncKerf.wait`."""
         return self._runner.call(self._client.wait(name))
 
+    def create_batch(self, jobs: Iterable[Job], *, request_id: str = "") -> Batch:
+        """See `AsyncKerf.create_batch`."""
+        return self._runner.call(self._client.create_batch(jobs, request_id=request_id))
+
+    def get_batch(self, name: str) -> Batch:
+        """See `AsyncKerf.get_batch`."""
+        return self._runner.call(self._client.get_batch(name))
+
+    def watch_batch(self, name: str) -> Iterator[Batch]:
+        """See `AsyncKerf.watch_batch`."""
+        return self._runner.iterate(lambda: self._client.watch_batch(name))
+
+    def cancel_batch(self, name: str, reason: str = "") -> Batch:
+        """See `AsyncKerf.cancel_batch`."""
+        return self._runner.call(self._client.cancel_batch(name, reason))
+
+    def estimate_job(self, job: Job) -> JobEstimate:
+        """See `AsyncKerf.estimate_job`."""
+        return self._runner.call(self._client.estimate_job(job))
+
+    def get_queue_stats(self) -> QueueStats:
+        """See `AsyncKerf.get_queue_stats`."""
+        return self._runner.call(self._client.get_queue_stats())
+
+    def watch_queue(self, *, interval: timedelta | None = None) -> Iterator[QueueStats]:
+        """See `AsyncKerf.watch_queue`."""
+        return self._runner.iterate(lambda: self._client.watch_queue(interval=interval))
+
     def list_dead_letters(self, *, page_size: int = 0) -> Iterator[DeadLetter]:
         """See `AsyncKerf.list_dead_letters`."""
         return self._runner.iterate(lambda: self._client.list_dead_letters(page_size=page_size))
+
+    def retry_dead_letter(self, tenant: str, name: str, *, request_id: str = "") -> Job:
+        """See `AsyncKerf.retry_dead_letter`."""
+        return self._runner.call(self._client.retry_dead_letter(tenant, name, request_id=request_id))
 
     def upload(self, source: bytes | Path, *, max_bytes: int = transfers.DEFAULT_MAX_UPLOAD_BYTES) -> Artifact:
         """See `AsyncKerf.upload`."""
@@ -170,33 +215,10 @@ class Kerf:
         return self._runner.call(self._client.create_download_url(name, expires_in=expires_in))
 
 
-class Monitor:
+class Monitor(_Blocking[AsyncMonitor]):
     """The same as `AsyncMonitor`, for code without an event loop. Use it as a context manager; thread-safe."""
 
-    def __init__(self, target: str, api_key: str, *, tls: Tls | None = None, policy: RetryPolicy | None = None) -> None:
-        self._runner = _LoopThread()
-
-        async def connect() -> AsyncMonitor:
-            return AsyncMonitor(target, api_key, tls=tls, policy=policy)
-
-        try:
-            self._client = self._runner.call(connect())
-        except BaseException:
-            self._runner.stop()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End all calls, close the connection, end the thread."""
-        self._runner.call(self._client.close())
-        self._runner.stop()
+    _kind = AsyncMonitor
 
     def get_node(self, *, history: timedelta | None = None, max_snapshots: int = 0) -> GetNodeResponse:
         """See `AsyncMonitor.get_node`."""

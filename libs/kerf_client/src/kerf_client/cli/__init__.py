@@ -8,7 +8,21 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from kerf_client.cli import artifacts, caption, doctor, gpu, jobs, make, presets, stack, stages, train
+from kerf_client.cli import (
+    artifacts,
+    batch,
+    caption,
+    doctor,
+    estimate,
+    gpu,
+    jobs,
+    make,
+    presets,
+    queue,
+    stack,
+    stages,
+    train,
+)
 from kerf_client.cli.console import EXIT_CODE_HELP, ExitCode, Output, UsageError, exit_code_of
 from kerf_client.errors import KerfError
 
@@ -29,6 +43,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     make.add_parser(commands)
     jobs.add_parser(commands)
+    batch.add_parser(commands)
+    estimate.add_parser(commands)
+    queue.add_parser(commands)
     artifacts.add_parser(commands)
     stages.add_parsers(commands)
     caption.add_parser(commands)
@@ -42,7 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Errors go to stderr in words, never as a traceback."""
-    args = build_parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    args = build_parser().parse_args(batch.with_action(given))
     output = Output(as_json=args.json)
     try:
         return int(asyncio.run(_run(args, output)))
@@ -75,5 +93,5 @@ async def _run(args: argparse.Namespace, output: Output) -> int:
 
 
 def _leave(output: Output, code: ExitCode) -> int:
-    output.note("interrupted; nothing is left running")
+    output.note(f"interrupted; {output.farewell}")
     return code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 
@@ -77,6 +78,8 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
+        self.farewell = "nothing is left running"
+        """What an interrupt leaves behind, and how to go on."""
         self._errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
@@ -88,6 +91,11 @@ class Output:
         """The result for programs; silent without --json."""
         if self.as_json:
             print(json.dumps(value, indent=2, ensure_ascii=False), flush=True)
+
+    def result_line(self, value: object) -> None:
+        """One of many results for programs, in one line; silent without --json."""
+        if self.as_json:
+            print(json.dumps(value, ensure_ascii=False), flush=True)
 
     def note(self, text: str) -> None:
         """Something worth knowing, on stderr."""
@@ -214,6 +222,8 @@ class BarView(ProgressView):
             TimeElapsedColumn(),
             console=console,
             transient=True,
+            # Results that go to a file or a pipe must not end up above the bar.
+            redirect_stdout=sys.stdout.isatty(),
         )
         self._task: TaskID | None = None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import re
 from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +15,7 @@ from rich.text import Text
 from kerf.monitor.v1.monitor_pb2 import NodeSnapshot, Session
 from kerf_client.cli.console import EXIT_CODE_HELP, ExitCode, Output, UsageError, harmless
 from kerf_client.cli.files import write_file
-from kerf_client.cli.options import number, whole
+from kerf_client.cli.options import duration, number, whole
 from kerf_client.cli.session import add_connection_options, with_monitor
 from kerf_client.gpu_page import NodeFacts, render_gpu_page
 from kerf_client.monitor import AsyncMonitor
@@ -35,8 +34,6 @@ from kerf_client.readings import (
 )
 
 MAX_SESSIONS = 500
-_SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -52,7 +49,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--interval", type=number(0.1, 3600), metavar="SECONDS", help="with --watch (default: the monitor's own)"
     )
-    parser.add_argument("--history", type=read_duration, metavar="TIME", help="readings since then too: 90s, 10m, 2h")
+    parser.add_argument("--history", type=duration, metavar="TIME", help="readings since then too: 90s, 10m, 2h")
     parser.add_argument(
         "--sessions",
         type=whole(0, MAX_SESSIONS),
@@ -65,14 +62,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--monitor", default="", metavar="HOST:PORT", help="where the monitor answers")
     add_connection_options(parser)
     parser.set_defaults(run=run)
-
-
-def read_duration(text: str) -> timedelta:
-    """`90s`, `10m`, `2h` or `1d`."""
-    match = _DURATION.fullmatch(text.strip())
-    if match is None or int(match[1]) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: write a whole number and s, m, h or d, such as 10m")
-    return timedelta(seconds=int(match[1]) * _SECONDS_PER_UNIT[match[2]])
 
 
 async def run(args: argparse.Namespace, output: Output) -> int:

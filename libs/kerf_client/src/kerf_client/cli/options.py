@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +18,8 @@ EnumType = TypeVar("EnumType", bound=Enum)
 LORA_SUFFIX = ".safetensors"
 MAX_SEED = 2**32 - 1
 _MAX_SAFETENSORS_HEADER_BYTES = 100_000_000
+_SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
 _PICTURE_BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM")
 
 
@@ -53,6 +57,22 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         return value
 
     return read
+
+
+def duration(text: str) -> timedelta:
+    """`90s`, `10m`, `2h` or `1d`."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None or int(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: write a whole number and s, m, h or d, such as 10m")
+    return timedelta(seconds=int(match[1]) * _SECONDS_PER_UNIT[match[2]])
+
+
+def label(text: str) -> tuple[str, str]:
+    """`KEY=VALUE`."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise argparse.ArgumentTypeError(f"{text!r}: write KEY=VALUE")
+    return key, value
 
 
 def one_of(kind: type[EnumType]) -> Callable[[str], EnumType]:
@@ -111,6 +131,18 @@ def add_size_options(parser: argparse.ArgumentParser, *, default_width_mm: float
         parser.add_argument(
             "--dpi", type=number(1, 2540), default=0.0, metavar="N", help="dots per inch of the raster (default: 254)"
         )
+
+
+def add_format_option(parser: argparse.ArgumentParser) -> None:
+    """`--format LIST`."""
+    parser.add_argument(
+        "--format",
+        type=formats,
+        default=frozenset(FileFormat),
+        metavar="LIST",
+        help="which files to write: svg,gcode,dxf,png,preview (default: all); the report, job.json and the job sheet "
+        "are always written",
+    )
 
 
 def add_out_option(parser: argparse.ArgumentParser, default: str) -> None:

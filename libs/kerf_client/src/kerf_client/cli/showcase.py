@@ -16,7 +16,8 @@ from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf_client.aio import AsyncKerf
 from kerf_client.cli.console import CollectingOutput, ExitCode, Output, describe, exit_code_of
 from kerf_client.cli.gpu import node_facts
-from kerf_client.cli.make import Order, make
+from kerf_client.cli.make import make
+from kerf_client.cli.orders import Order
 from kerf_client.cli.running import run_job
 from kerf_client.cli.session import Gateway, with_gateway, work_with_monitor
 from kerf_client.cli.train import TrainOrder, tell_trained, train, training_settings

@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from kerf_client.cli.console import EXIT_CODE_HELP, CollectingOutput, ExitCode, Output
-from kerf_client.cli.make import Order, make
+from kerf_client.cli.make import make
+from kerf_client.cli.orders import Order
 from kerf_client.cli.session import Gateway, add_connection_options, stack_error, with_gateway
 from kerf_client.cli.showcase import CHAIN_PROMPT, run_showcase
 from kerf_client.errors import FailedPrecondition

@@ -16,7 +16,7 @@ from kerf_client import recipes
 from kerf_client.aio import AsyncKerf
 from kerf_client.cli import options
 from kerf_client.cli.console import EXIT_CODE_HELP, ExitCode, Output, UsageError
-from kerf_client.cli.make import slug
+from kerf_client.cli.orders import slug
 from kerf_client.cli.running import run_job
 from kerf_client.cli.session import Gateway, add_connection_options, with_gateway
 from kerf_client.folder import ResultFolder
