@@ -147,7 +147,7 @@ async def measure(plan: Plan, folder: Path) -> Measured:
     measured = Measured()
     async with EmbeddedStack(folder, services=(python_service("gateway"), noop), keep_data=False) as stack:
         names = ["light", "flood", "a", "b", "c", "d"]
-        keys = await _tenants(stack.info, names)
+        keys = await tenants(stack.info, names)
         callers = [AsyncKerf(stack.info.gateway_target, key) for key in keys]
         try:
             steps: list[Callable[[], Awaitable[None]]] = [
@@ -168,7 +168,7 @@ async def measure(plan: Plan, folder: Path) -> Measured:
     return measured
 
 
-async def _tenants(info: StackInfo, names: list[str]) -> list[str]:
+async def tenants(info: StackInfo, names: list[str]) -> list[str]:
     client = await nats.connect(info.nats_url, user=info.nats_user, password=info.nats_password)
     try:
         keys = [new_api_key() for _ in names]

@@ -44,7 +44,7 @@ def test_dxf_opens_with_layers_in_millimetres() -> None:
 
 def test_dxf_check_fails_where_a_path_moved_or_a_layer_lacks() -> None:
     data = write_dxf(WORK.layers)
-    assert "polylines" in check_dxf(data, WORK.layers)
+    assert "9 paths on 4 layers" in check_dxf(data, WORK.layers)
     with pytest.raises(Internal):
         check_dxf(data.replace(b"35.0", b"35.1"), WORK.layers)
     with pytest.raises(Internal):
@@ -147,10 +147,10 @@ def test_every_allowed_material_works_on_some_machine_and_blocked_ones_say_why()
 @pytest.mark.parametrize(
     "row",
     [
-        ["grbl-diode-10w", "pvc", "cut", 10, 3000, 1, 0],
-        ["grbl-diode-10w", "acrylic-clear-3mm", "cut", 10, 3000, 1, 0],
-        ["grbl-diode-10w", "paper", "cut", 100, 100, 1, 0],
-        ["grbl-diode-10w", "paper", "cut", 10, 7000, 1, 0],
+        ["diode-10w", "pvc", "cut", 10, 3000, 1, 0],
+        ["diode-10w", "acrylic-clear-3mm", "cut", 10, 3000, 1, 0],
+        ["diode-10w", "paper", "cut", 100, 100, 1, 0],
+        ["diode-10w", "paper", "cut", 10, 7000, 1, 0],
     ],
 )
 def test_a_catalogue_with_a_dangerous_preset_is_refused(row: list[Any]) -> None:

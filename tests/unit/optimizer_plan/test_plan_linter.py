@@ -12,7 +12,7 @@ from kerf_optimizer.domain.machine.gcode import write_gcode
 from kerf_optimizer.domain.machine.lint_rules import LintRules, Rule
 from kerf_optimizer.domain.machine.linter import lint
 from kerf_optimizer.domain.machine.timing import estimate_seconds
-from kerf_optimizer.domain.presets import LaserMode, machine_profile, materials
+from kerf_optimizer.domain.presets import Dialect, machine_profile, materials
 from plan_samples import sample_work
 
 WORK = sample_work()
@@ -63,7 +63,7 @@ PLANTED_BODIES = [
     ("relative", "G91\n" + BODY, Rule.NOT_ABSOLUTE),
     ("inverse time feed", "G93\n" + BODY, Rule.FEED_MODE),
     ("Z on a machine without it", BODY + "G0 Z5 S0\n", Rule.Z_MOVE),
-    ("arc", "G0 X10 Y10 S0\nG2 X20 Y10 S100 F3000\n", Rule.ARC),
+    ("arc without a centre", "G0 X10 Y10 S0\nG2 X20 Y10 S100 F3000\n", Rule.ARC),
     ("tool change", "M6\n" + BODY, Rule.FORBIDDEN_COMMAND),
     ("tool word", "T1\n" + BODY, Rule.FORBIDDEN_COMMAND),
     ("offsets", "G10 L2 P1 X0 Y0\n" + BODY, Rule.FORBIDDEN_COMMAND),
@@ -130,9 +130,9 @@ def test_blocked_and_unsuited_materials_are_found() -> None:
 
 
 def test_constant_power_is_fine_where_the_profile_asks_for_it_but_never_standing() -> None:
-    machine = dataclasses.replace(WORK.machine, laser_mode=LaserMode.CONSTANT)
+    machine = dataclasses.replace(WORK.machine, dialect=Dialect.GRBL_M3)
     rules = dataclasses.replace(RULES, machine=machine)
-    text = (START + BODY + END).replace("M4 S0", "M3 S0")
+    text = (START + BODY + END).replace("M4 S0", "M3 S0").replace("dialect: grbl-m4", "dialect: grbl-m3")
     assert rules_found(text, rules) == set()
     standing = text.replace("G1 X20", "S100\nG1 X20")
     assert Rule.STATIONARY_BEAM in rules_found(standing, rules)

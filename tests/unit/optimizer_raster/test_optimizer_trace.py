@@ -98,7 +98,8 @@ def test_properties_of_random_blobs(seed: int, tolerance_mm: float, mode: TraceM
 
 def photo(name: str, mode: RasterMode) -> Picture:
     pixels = getattr(pictures, name)()
-    raster, _ = prepare_raster(decode_picture(encode_png_gray(pixels)), RasterSettings(mode, PhysicalSize(width_mm=40)))
+    made = prepare_raster(decode_picture(encode_png_gray(pixels)), RasterSettings(mode, PhysicalSize(width_mm=40)))
+    raster = made.rasters[0]
     return decode_picture(raster_to_png(raster))
 
 

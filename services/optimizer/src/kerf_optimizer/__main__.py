@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 from kerf.optimizer.v1.optimizer_pb2_grpc import add_OptimizerServiceServicer_to_server
 from kerf.runtime.v1.runtime_pb2 import CatalogEntry
 from kerf_core.catalog import publish_catalog
 from kerf_core.service import Parts, Runtime, run_service
 from kerf_core.settings import load_settings
+from kerf_optimizer.domain.compiled import compile_all
 from kerf_optimizer.domain.presets import machines, materials
 from kerf_optimizer.domain.workbench import Workbench
 from kerf_optimizer.handler import OptimizerHandler
@@ -17,6 +20,8 @@ from kerf_optimizer.settings import OptimizerSettings
 def main() -> None:
     """Run until told to stop."""
     settings = load_settings(OptimizerSettings)
+    # The first job need not wait for it; where no cache can be written it takes some seconds.
+    threading.Thread(target=compile_all, name="compile-kernels", daemon=True).start()
 
     async def build(runtime: Runtime) -> Parts:
         workbench = Workbench(settings.limits())

@@ -18,7 +18,17 @@ from kerf_optimizer.domain.planning import OutputFormat, PlanReport
 from kerf_optimizer.domain.workbench import Workbench
 from kerf_optimizer.messages import read_optimize, read_plan, read_vectorize
 
-_VERSIONED = ("kerf-optimizer", "ezdxf", "numpy", "pillow", "scikit-image", "scipy", "shapely")
+_VERSIONED = (
+    "kerf-optimizer",
+    "ezdxf",
+    "numba",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "scikit-image",
+    "scipy",
+    "shapely",
+)
 _PULSE_SECONDS = 1.0
 _ROLES = {
     OutputFormat.GCODE: "gcode",
@@ -26,6 +36,11 @@ _ROLES = {
     OutputFormat.DXF: "dxf",
     OutputFormat.PREVIEW_PNG: "preview",
     OutputFormat.JOB_SHEET: "job-sheet",
+    OutputFormat.PDF: "pdf",
+    OutputFormat.LBRN2: "lbrn2",
+    OutputFormat.BURN_PNG: "burn-picture",
+    OutputFormat.REPORT_JSON: "report",
+    OutputFormat.FRAME_GCODE: "frame",
 }
 
 
@@ -75,16 +90,25 @@ class OptimizerHandler:
         async def work(item: int, sources: Sequence[Artifact]) -> _Made:
             data = await self._read(context, sources[0])
             made = await context.compute(self._workbench.optimize, data, settings, pulse.beat)
-            raster = made.raster
-            output = await context.store(
-                made.png,
-                "image/png",
-                size_px=(raster.width_px, raster.height_px),
-                size_mm=(raster.width_mm, raster.height_mm),
-                labels={"role": "raster", "mode": settings.mode.value, "item": str(item)},
-                rebuildable=True,
-            )
-            return _Made([output], made.report.warnings)
+            report = made.report
+            role = "raster" if report.layers else "power-map"
+            pictures = [(made.png, role), *((png, role) for png in made.layers)]
+            if made.preview is not None:
+                pictures.append((made.preview, "burn-preview"))
+            outputs = [
+                await context.store(
+                    png,
+                    "image/png",
+                    size_px=(report.width_px, report.height_px),
+                    size_mm=(report.width_mm, report.height_mm),
+                    labels={"role": role, "mode": report.mode.value, "item": str(item)},
+                    rebuildable=True,
+                )
+                for png, role in pictures
+            ]
+            for layer, output in enumerate(outputs[: report.layers if report.layers > 1 else 0]):
+                output.labels["layer"] = str(layer)
+            return _Made(outputs, (*report.reasons, *report.warnings))
 
         return work
 

@@ -6,6 +6,8 @@ the contract says.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from kerf.optimizer.v1 import plan_pb2 as plan
 from kerf.optimizer.v1 import raster_pb2 as raster
 from kerf.optimizer.v1 import vector_pb2 as vector
@@ -21,9 +23,20 @@ from kerf_optimizer.domain.planning import (
     PlanSpec,
     Verdict,
 )
-from kerf_optimizer.domain.presets import MachineProfile, Material, OperationKind, Preset
-from kerf_optimizer.domain.raster import RasterMode, RasterReport, RasterSettings
+from kerf_optimizer.domain.raster import (
+    Background,
+    BurnReport,
+    BurnSettings,
+    DotShape,
+    PowerRange,
+    RasterMode,
+    RasterReport,
+    RasterSettings,
+    ToneAdjustments,
+    Unsharp,
+)
 from kerf_optimizer.domain.trace import TraceMode, TraceReport, TraceSettings
+from kerf_optimizer.preset_messages import KINDS, read_preset, read_profile, write_preset
 
 _RASTER_MODES = {
     raster.RASTER_MODE_UNSPECIFIED: RasterMode.THRESHOLD,
@@ -32,6 +45,38 @@ _RASTER_MODES = {
     raster.RASTER_MODE_HALFTONE: RasterMode.HALFTONE,
     raster.RASTER_MODE_LINE_ART: RasterMode.LINE_ART,
     raster.RASTER_MODE_SILHOUETTE: RasterMode.SILHOUETTE,
+    raster.RASTER_MODE_ATKINSON: RasterMode.ATKINSON,
+    raster.RASTER_MODE_JARVIS_JUDICE_NINKE: RasterMode.JARVIS_JUDICE_NINKE,
+    raster.RASTER_MODE_STUCKI: RasterMode.STUCKI,
+    raster.RASTER_MODE_BURKES: RasterMode.BURKES,
+    raster.RASTER_MODE_SIERRA: RasterMode.SIERRA,
+    raster.RASTER_MODE_SIERRA_TWO_ROW: RasterMode.SIERRA_TWO_ROW,
+    raster.RASTER_MODE_SIERRA_LITE: RasterMode.SIERRA_LITE,
+    raster.RASTER_MODE_ORDERED: RasterMode.ORDERED,
+    raster.RASTER_MODE_BLUE_NOISE: RasterMode.BLUE_NOISE,
+    raster.RASTER_MODE_NEWSPRINT: RasterMode.NEWSPRINT,
+    raster.RASTER_MODE_ADAPTIVE_THRESHOLD: RasterMode.ADAPTIVE_THRESHOLD,
+    raster.RASTER_MODE_BAND_THRESHOLD: RasterMode.BAND_THRESHOLD,
+    raster.RASTER_MODE_SKETCH: RasterMode.SKETCH,
+    raster.RASTER_MODE_POWER_MAP: RasterMode.POWER_MAP,
+    raster.RASTER_MODE_RELIEF: RasterMode.RELIEF,
+    raster.RASTER_MODE_PASS_THROUGH: RasterMode.PASS_THROUGH,
+    raster.RASTER_MODE_BURN_SIMULATED: RasterMode.BURN_SIMULATED,
+    raster.RASTER_MODE_AUTO: RasterMode.AUTO,
+}
+_DEFAULTS = RasterSettings()
+_DOT_SHAPES = {
+    raster.DOT_SHAPE_UNSPECIFIED: DotShape.ROUND,
+    raster.DOT_SHAPE_ROUND: DotShape.ROUND,
+    raster.DOT_SHAPE_DIAMOND: DotShape.DIAMOND,
+    raster.DOT_SHAPE_LINE: DotShape.LINE,
+    raster.DOT_SHAPE_ELLIPSE: DotShape.ELLIPSE,
+    raster.DOT_SHAPE_CROSS: DotShape.CROSS,
+}
+_BACKGROUNDS = {
+    raster.BACKGROUND_REMOVAL_UNSPECIFIED: Background.KEEP,
+    raster.BACKGROUND_REMOVAL_FLAT: Background.FLAT,
+    raster.BACKGROUND_REMOVAL_UNEVEN: Background.UNEVEN,
 }
 _WRITTEN_MODES = {mode: number for number, mode in _RASTER_MODES.items() if number}
 _TRACE_MODES = {
@@ -39,13 +84,6 @@ _TRACE_MODES = {
     vector.TRACE_MODE_OUTLINE: TraceMode.OUTLINE,
     vector.TRACE_MODE_SILHOUETTE: TraceMode.SILHOUETTE,
 }
-_KINDS = {
-    plan.OPERATION_KIND_ENGRAVE_RASTER: OperationKind.ENGRAVE_RASTER,
-    plan.OPERATION_KIND_ENGRAVE_FILL: OperationKind.ENGRAVE_FILL,
-    plan.OPERATION_KIND_SCORE: OperationKind.SCORE,
-    plan.OPERATION_KIND_CUT: OperationKind.CUT,
-}
-_WRITTEN_KINDS = {kind: number for number, kind in _KINDS.items()}
 _CORNERS = {
     plan.CORNER_UNSPECIFIED: Corner.FRONT_LEFT,
     plan.CORNER_FRONT_LEFT: Corner.FRONT_LEFT,
@@ -60,6 +98,11 @@ _FORMATS = {
     plan.OUTPUT_FORMAT_DXF: OutputFormat.DXF,
     plan.OUTPUT_FORMAT_PREVIEW_PNG: OutputFormat.PREVIEW_PNG,
     plan.OUTPUT_FORMAT_JOB_SHEET: OutputFormat.JOB_SHEET,
+    plan.OUTPUT_FORMAT_PDF: OutputFormat.PDF,
+    plan.OUTPUT_FORMAT_LBRN2: OutputFormat.LBRN2,
+    plan.OUTPUT_FORMAT_BURN_PNG: OutputFormat.BURN_PNG,
+    plan.OUTPUT_FORMAT_REPORT_JSON: OutputFormat.REPORT_JSON,
+    plan.OUTPUT_FORMAT_FRAME_GCODE: OutputFormat.FRAME_GCODE,
 }
 WRITTEN_FORMATS = {format_: number for number, format_ in _FORMATS.items()}
 _VERDICTS = {Verdict.PASSED: plan.VERDICT_PASSED, Verdict.NOT_RUN: plan.VERDICT_NOT_RUN}
@@ -75,6 +118,44 @@ def read_optimize(request: raster.OptimizeRequest) -> RasterSettings:
         halftone_angle_deg=request.halftone_angle_deg if request.HasField("halftone_angle_deg") else None,
         line_width_mm=request.line_width_mm,
         invert=request.invert,
+        tone=_read_tone(request.tone),
+        serpentine=request.serpentine,
+        ordered_size=request.ordered_size or _DEFAULTS.ordered_size,
+        dot_shape=_DOT_SHAPES[request.dot_shape],
+        threshold_low=request.threshold_low,
+        adaptive_window_mm=request.adaptive_window_mm,
+        adaptive_offset=(request.adaptive_offset if request.HasField("adaptive_offset") else _DEFAULTS.adaptive_offset),
+        relief_layers=request.relief_layers or _DEFAULTS.relief_layers,
+        power=_read_power(request.power),
+        burn=_read_burn(request.burn) if request.HasField("burn") else None,
+        burn_preview=request.burn_preview,
+    )
+
+
+def _read_tone(tone: raster.ToneAdjustments) -> ToneAdjustments:
+    unsharp = tone.unsharp
+    return ToneAdjustments(
+        background=_BACKGROUNDS[tone.background],
+        clahe_clip=tone.clahe_clip,
+        black_level=tone.black_level,
+        white_level=tone.white_level or 255,
+        gamma=tone.gamma or 1.0,
+        curve=tuple((point.grey, point.becomes) for point in tone.curve),
+        unsharp=Unsharp(unsharp.radius_mm, unsharp.percent, unsharp.threshold) if tone.HasField("unsharp") else None,
+        negative=tone.negative,
+    )
+
+
+def _read_power(power: raster.PowerRange) -> PowerRange:
+    return PowerRange(power.min_percent, power.max_percent or 100.0, power.levels or 256)
+
+
+def _read_burn(burn: raster.BurnModel) -> BurnSettings:
+    return BurnSettings(
+        spot_x_mm=burn.spot_x_mm,
+        spot_y_mm=burn.spot_y_mm,
+        saturation=burn.saturation if burn.HasField("saturation") else BurnSettings().saturation,
+        shortest_run_mm=burn.shortest_run_mm if burn.HasField("shortest_run_mm") else None,
     )
 
 
@@ -95,8 +176,11 @@ def read_plan(request: plan.PlanRequest) -> PlanSpec:
         operations=tuple(_read_operation(index, item) for index, item in enumerate(request.operations)),
         machine=request.machine,
         placement=_read_placement(request.placement) if request.HasField("placement") else None,
-        outputs=tuple(_read_format(index, number) for index, number in enumerate(request.outputs)),
+        outputs=tuple(read_formats(request.outputs)),
         title=request.title,
+        profile=read_profile(request.machine_profile) if request.HasField("machine_profile") else None,
+        presets=tuple(read_preset(index, item) for index, item in enumerate(request.presets)),
+        frame_power_percent=request.frame_power_percent,
     )
 
 
@@ -105,7 +189,7 @@ def _read_size(size: raster.PhysicalSize) -> PhysicalSize:
 
 
 def _read_operation(index: int, message: plan.Operation) -> Operation:
-    kind = _KINDS.get(message.kind)
+    kind = KINDS.get(message.kind)
     if kind is None:
         raise InvalidArgument.of_field(f"operations[{index}].kind", "say what to do: engrave, score or cut.")
     return Operation(
@@ -120,11 +204,15 @@ def _read_operation(index: int, message: plan.Operation) -> Operation:
     )
 
 
-def _read_format(index: int, number: plan.OutputFormat.ValueType) -> OutputFormat:
-    found = _FORMATS.get(number)
-    if found is None:
-        raise InvalidArgument.of_field(f"outputs[{index}]", "say which file to make, or leave the list empty for all.")
-    return found
+def read_formats(numbers: Iterable[plan.OutputFormat.ValueType]) -> list[OutputFormat]:
+    """The files to make. Raises InvalidArgument for an unspecified one."""
+    formats = []
+    for index, number in enumerate(numbers):
+        if number not in _FORMATS:
+            text = "say which file to make, or leave the list empty for the usual ones."
+            raise InvalidArgument.of_field(f"outputs[{index}]", text)
+        formats.append(_FORMATS[number])
+    return formats
 
 
 def _read_placement(message: plan.Placement) -> Placement:
@@ -153,6 +241,24 @@ def write_raster_report(report: RasterReport) -> raster.RasterReport:
         burnt_share=report.burnt_share,
         threshold=report.threshold,
         warnings=report.warnings,
+        reasons=report.reasons,
+        adjustments=report.adjustments,
+        resampled=report.resampled,
+        layers=report.layers,
+        transparent_share=report.transparent_share,
+        mean_power=report.mean_power,
+        burn=None if report.burn is None else _write_burn_report(report.burn),
+    )
+
+
+def _write_burn_report(report: BurnReport) -> raster.BurnReport:
+    return raster.BurnReport(
+        spot_x_px=report.spot_x_px,
+        spot_y_px=report.spot_y_px,
+        saturation=report.saturation,
+        shortest_run_px=report.shortest_run_px,
+        wanted_tone=report.wanted_tone,
+        burnt_tone=report.burnt_tone,
     )
 
 
@@ -189,48 +295,3 @@ def write_plan_report(report: PlanReport) -> plan.PlanReport:
 
 def _write_bounds(bounds: Bounds) -> plan.Bounds:
     return plan.Bounds(**bounds._asdict())
-
-
-def write_preset(preset: Preset) -> plan.Preset:
-    """The contract's form of a preset."""
-    return plan.Preset(
-        name=preset.name,
-        machine=preset.machine,
-        material=preset.material,
-        kind=_WRITTEN_KINDS[preset.kind],
-        power_percent=preset.power_percent,
-        speed_mm_per_min=preset.speed_mm_per_min,
-        passes=preset.passes,
-        interval_mm=preset.interval_mm,
-        kerf_mm=preset.kerf_mm,
-        source=preset.source,
-        verified=preset.verified,
-    )
-
-
-def write_machine(machine: MachineProfile) -> plan.MachineProfile:
-    """The contract's form of a machine profile."""
-    return plan.MachineProfile(
-        name=machine.name,
-        description=machine.description,
-        bed_width_mm=machine.bed_width_mm,
-        bed_height_mm=machine.bed_height_mm,
-        max_feed_mm_per_min=machine.max_feed_mm_per_min,
-        acceleration_mm_per_s2=machine.acceleration_mm_per_s2,
-        s_max=machine.s_max,
-        laser_watts=machine.laser_watts,
-        wavelength_nm=machine.wavelength_nm,
-        spot_x_mm=machine.spot_x_mm,
-        spot_y_mm=machine.spot_y_mm,
-        has_z=machine.has_z,
-    )
-
-
-def write_material(material: Material) -> plan.Material:
-    """The contract's form of a material."""
-    return plan.Material(
-        name=material.name,
-        description=material.description,
-        thickness_mm=material.thickness_mm,
-        blocked_reason=material.blocked_reason,
-    )

@@ -17,19 +17,32 @@ from kerf_core.errors import InvalidArgument
 from kerf_core.stages import CancelToken
 from kerf_optimizer.domain.planning import PlannedBurn
 from kerf_optimizer.domain.presets import get_preset, list_presets, machines, materials
+from kerf_optimizer.domain.presets.grbl_dump import read_grbl_dump
+from kerf_optimizer.domain.test_pieces import (
+    GridFiles,
+    KerfFiles,
+    KerfSpec,
+    make_kerf_test,
+    make_test_grid,
+)
 from kerf_optimizer.domain.workbench import BurnablePicture, Cancel, TracedDrawing, Workbench
 from kerf_optimizer.messages import (
     WRITTEN_FORMATS,
+    read_formats,
     read_optimize,
     read_plan,
     read_vectorize,
-    write_machine,
-    write_material,
     write_plan_report,
-    write_preset,
     write_raster_report,
     write_vector_report,
 )
+from kerf_optimizer.piece_messages import (
+    read_grid,
+    read_laser_head,
+    write_cell,
+    write_dumped,
+)
+from kerf_optimizer.preset_messages import write_machine, write_material, write_preset
 
 R = TypeVar("R")
 
@@ -60,14 +73,18 @@ class OptimizerServicer(optimizer_pb2_grpc.OptimizerServiceServicer):
             return self._workbench.optimize(data, settings, cancel)
 
         made = await self._compute(work)
-        raster = made.raster
-        picture = await _Outbox(self._blobs, self._inline_max_bytes).put(
-            made.png,
-            "image/png",
-            size_px=(raster.width_px, raster.height_px),
-            size_mm=(raster.width_mm, raster.height_mm),
+        report, outbox = made.report, _Outbox(self._blobs, self._inline_max_bytes)
+
+        async def put(png: bytes) -> raster_pb2.Source:
+            size_px, size_mm = (report.width_px, report.height_px), (report.width_mm, report.height_mm)
+            return await outbox.put(png, "image/png", size_px=size_px, size_mm=size_mm)
+
+        return raster_pb2.OptimizeResponse(
+            picture=await put(made.png),
+            report=write_raster_report(report),
+            layers=[await put(png) for png in made.layers],
+            burn_preview=None if made.preview is None else await put(made.preview),
         )
-        return raster_pb2.OptimizeResponse(picture=picture, report=write_raster_report(made.report))
 
     async def Vectorize(
         self,
@@ -102,16 +119,7 @@ class OptimizerServicer(optimizer_pb2_grpc.OptimizerServiceServicer):
             return self._workbench.plan(sources, spec, cancel)
 
         made = await self._compute(work)
-        outbox = _Outbox(self._blobs, self._inline_max_bytes)
-        files = [
-            plan_pb2.PlannedFile(
-                format=WRITTEN_FORMATS[file.format],
-                filename=file.filename,
-                media_type=file.media_type,
-                content=await outbox.put(file.data, file.media_type, size_px=file.size_px),
-            )
-            for file in made.files
-        ]
+        files = await self._planned_files(made)
         return plan_pb2.PlanResponse(files=files, report=write_plan_report(made.report))
 
     async def ListPresets(
@@ -133,6 +141,67 @@ class OptimizerServicer(optimizer_pb2_grpc.OptimizerServiceServicer):
     ) -> plan_pb2.Preset:
         """Show one preset."""
         return write_preset(get_preset(request.name))
+
+    async def MakeTestGrid(
+        self,
+        request: pb.MakeTestGridRequest,
+        context: grpc.aio.ServicerContext[pb.MakeTestGridRequest, pb.MakeTestGridResponse],
+    ) -> pb.MakeTestGridResponse:
+        """Plan a power/speed grid."""
+        spec, outputs = read_grid(request), read_formats(request.outputs)
+        limits = self._workbench.limits.plan
+
+        def work(cancel: Cancel) -> GridFiles:
+            return make_test_grid(request.machine, request.material, spec, outputs, limits, cancel)
+
+        made = await self._compute(work)
+        return pb.MakeTestGridResponse(
+            files=await self._planned_files(made.proven),
+            report=write_plan_report(made.proven.report),
+            cells=[write_cell(cell) for cell in made.cells],
+        )
+
+    async def MakeKerfTest(
+        self,
+        request: pb.MakeKerfTestRequest,
+        context: grpc.aio.ServicerContext[pb.MakeKerfTestRequest, pb.MakeKerfTestResponse],
+    ) -> pb.MakeKerfTestResponse:
+        """Plan a strip that measures the kerf."""
+        outputs, limits = read_formats(request.outputs), self._workbench.limits.plan
+        strip = KerfSpec(request.pieces, request.piece_mm, request.height_mm)
+
+        def work(cancel: Cancel) -> KerfFiles:
+            return make_kerf_test(request.machine, request.material, strip, outputs, limits, cancel)
+
+        made = await self._compute(work)
+        return pb.MakeKerfTestResponse(
+            files=await self._planned_files(made.proven),
+            report=write_plan_report(made.proven.report),
+            pieces=made.pieces,
+            nominal_length_mm=made.nominal_length_mm,
+            instructions=made.instructions,
+        )
+
+    async def ReadMachineProfile(
+        self,
+        request: pb.ReadMachineProfileRequest,
+        context: grpc.aio.ServicerContext[pb.ReadMachineProfileRequest, pb.ReadMachineProfileResponse],
+    ) -> pb.ReadMachineProfileResponse:
+        """Read a machine profile from GRBL's settings."""
+        head = read_laser_head(request)
+        return write_dumped(await self._compute(lambda cancel: read_grbl_dump(request.dump, head)))
+
+    async def _planned_files(self, planned: PlannedBurn) -> list[plan_pb2.PlannedFile]:
+        outbox = _Outbox(self._blobs, self._inline_max_bytes)
+        return [
+            plan_pb2.PlannedFile(
+                format=WRITTEN_FORMATS[file.format],
+                filename=file.filename,
+                media_type=file.media_type,
+                content=await outbox.put(file.data, file.media_type, size_px=file.size_px),
+            )
+            for file in planned.files
+        ]
 
     async def _fetch(self, field: str, source: raster_pb2.Source) -> bytes:
         kind = source.WhichOneof("kind")

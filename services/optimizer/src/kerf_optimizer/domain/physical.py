@@ -11,6 +11,7 @@ from kerf_optimizer.domain.geometry import MM_PER_INCH
 DEFAULT_DPI = 254.0
 _METRES_PER_INCH = 0.0254
 _MM_PER_METRE = 1000
+_SQUARE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,7 @@ def grid_for(
     range, `size` so small that no pixel is left (SIZE_TOO_SMALL) or larger than the limits (SIZE_TOO_LARGE).
     """
     dpi = size.dpi or DEFAULT_DPI
-    if not limits.min_dpi <= dpi <= limits.max_dpi:
-        raise InvalidArgument.of_field("size.dpi", f"{dpi:g} is outside {limits.min_dpi:g}–{limits.max_dpi:g} dpi.")
+    _check_dpi(dpi, limits)
     pixels_per_metre = round(dpi / _METRES_PER_INCH)
     wanted_mm = fit_mm(picture_px[0] * pixel_aspect, picture_px[1], size)
     if wanted_mm is None:
@@ -72,6 +72,42 @@ def grid_for(
         width_px, height_px = (round(side_mm * pixels_per_metre / _MM_PER_METRE) for side_mm in wanted_mm)
     _check(width_px, height_px, dpi, limits)
     return PixelGrid(width_px, height_px, pixels_per_metre)
+
+
+def own_grid(
+    picture_px: tuple[int, int], size: PhysicalSize, limits: RasterLimits, stated: tuple[float, float] | None
+) -> PixelGrid:
+    """The grid of a picture that is at the machine's resolution already: its own pixels, whatever `size` says.
+
+    The pitch comes from `size.dpi`, else from a side of `size`, else from what the file states (pixels per metre across
+    and down), else it is 0.1 mm. Raises InvalidArgument: `size` names dots and a side that contradict each other, the
+    pixels are not squares, or the limits are exceeded.
+    """
+    sides = (("size.width_mm", size.width_mm, picture_px[0]), ("size.height_mm", size.height_mm, picture_px[1]))
+    fit_mm(picture_px[0], picture_px[1], size)  # refuses lengths that are none
+    by_side = [_MM_PER_METRE * pixels / side_mm for _, side_mm, pixels in sides if side_mm]
+    if size.dpi:
+        pixels_per_metre = size.dpi / _METRES_PER_INCH
+    elif by_side:
+        pixels_per_metre = max(by_side)
+    elif stated is not None:
+        if not math.isclose(*stated, rel_tol=_SQUARE):
+            raise InvalidArgument.of_field("mode", "the picture's pixels are not squares: it cannot pass unchanged.")
+        pixels_per_metre = stated[0]
+    else:
+        pixels_per_metre = DEFAULT_DPI / _METRES_PER_INCH
+    dpi = pixels_per_metre * _METRES_PER_INCH
+    _check_dpi(dpi, limits)
+    grid = PixelGrid(picture_px[0], picture_px[1], round(pixels_per_metre))
+    for name, side_mm, pixels in sides:
+        if size.dpi and side_mm and abs(pixels * grid.pitch_mm - side_mm) > grid.pitch_mm:
+            raise InvalidArgument.of_field(
+                name,
+                f"at {size.dpi:g} dpi the picture is {pixels * grid.pitch_mm:.4g} mm, not {side_mm:g}: give the dots "
+                "or the side, not both.",
+            )
+    _check(grid.width_px, grid.height_px, dpi, limits)
+    return grid
 
 
 def fit_mm(width: float, height: float, size: PhysicalSize) -> tuple[float, float] | None:
@@ -87,6 +123,11 @@ def fit_mm(width: float, height: float, size: PhysicalSize) -> tuple[float, floa
     scales = [wanted / side for wanted, side in ((size.width_mm, width), (size.height_mm, height)) if wanted]
     scale = min(scales)
     return (width * scale, height * scale)
+
+
+def _check_dpi(dpi: float, limits: RasterLimits) -> None:
+    if not limits.min_dpi <= dpi <= limits.max_dpi:
+        raise InvalidArgument.of_field("size.dpi", f"{dpi:g} is outside {limits.min_dpi:g}–{limits.max_dpi:g} dpi.")
 
 
 def _check(width_px: int, height_px: int, dpi: float, limits: RasterLimits) -> None:

@@ -18,7 +18,8 @@ from kerf_core.errors import InvalidArgument
 from kerf_media import Picture
 from kerf_optimizer.domain.geometry import Drawing, Path
 from kerf_optimizer.domain.physical import PhysicalSize, fit_mm
-from kerf_optimizer.domain.raster.modes import fill_holes, otsu_threshold
+from kerf_optimizer.domain.raster.modes import fill_holes
+from kerf_optimizer.domain.raster.thresholds import otsu_threshold
 from kerf_optimizer.domain.svg import RESOLUTION_MM
 
 _DEFAULT_DESPECKLE_MM2 = 0.05

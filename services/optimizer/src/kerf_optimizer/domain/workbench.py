@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kerf_core.errors import Internal, InvalidArgument
-from kerf_media import PictureLimits, decode_picture, sniff_media_type
+from kerf_media import PictureLimits, decode_picture, encode_png_gray, sniff_media_type
 from kerf_optimizer.domain.geometry import Drawing, Raster
-from kerf_optimizer.domain.physical import RasterLimits
+from kerf_optimizer.domain.physical import PixelGrid, RasterLimits
 from kerf_optimizer.domain.planning import PlanLimits, PlannedBurn, PlanSpec, plan_burn
 from kerf_optimizer.domain.raster import (
     RasterReport,
@@ -42,11 +45,12 @@ class OptimizerLimits:
 
 @dataclass(frozen=True)
 class BurnablePicture:
-    """A raster, its 1-bit PNG and its report."""
+    """A PNG to burn, its report, a relief's further slices, and a preview of the burn (None = not asked for)."""
 
     png: bytes
-    raster: Raster
     report: RasterReport
+    layers: tuple[bytes, ...] = ()
+    preview: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -69,14 +73,20 @@ class Workbench:
         return max(self.limits.picture.max_bytes, self.limits.svg.max_bytes)
 
     def optimize(self, data: bytes, settings: RasterSettings, cancel: Cancel) -> BurnablePicture:
-        """Prepare a picture. Raises as `decode_picture` and `prepare_raster` do; Internal if the PNG differs."""
+        """Prepare a picture. Raises as `decode_picture` and `prepare_raster` do; Internal if a PNG differs."""
         picture = decode_picture(data, self.limits.picture)
         cancel()
-        raster, report = prepare_raster(picture, settings, self.limits.raster, cancel)
-        png = raster_to_png(raster)
-        cancel()
-        self._check_png(png, raster)
-        return BurnablePicture(png, raster, report)
+        made = prepare_raster(picture, settings, self.limits.raster, cancel)
+        pictures = []
+        for raster in made.rasters:
+            pictures.append(raster_to_png(raster))
+            cancel()
+            self._check_png(pictures[-1], raster)
+        if made.power is not None:
+            # As everywhere black burns: the grey of a power map is what is left to full power.
+            pictures.append(self._gray_png(255 - made.power, made.grid))
+        preview = None if made.preview is None else self._gray_png(made.preview, made.grid)
+        return BurnablePicture(pictures[0], made.report, tuple(pictures[1:]), preview)
 
     def vectorize(self, data: bytes, settings: TraceSettings, cancel: Cancel) -> TracedDrawing:
         """Trace a picture. Raises as `decode_picture` and `trace` do, Internal if the SVG reads otherwise."""
@@ -108,6 +118,12 @@ class Workbench:
             "SOURCE_UNREADABLE",
             f"A plan's sources are SVG drawings and 1-bit PNG pictures from Optimize; this one is {media_type}.",
         )
+
+    def _gray_png(self, gray: NDArray[np.uint8], grid: PixelGrid) -> bytes:
+        png = encode_png_gray(gray, grid.pixels_per_metre)
+        if bool((decode_picture(png, self.limits.picture).gray() != gray).any()):
+            raise Internal("READ_BACK_DIFFERS", "The PNG that was written does not say what was meant.")
+        return png
 
     def _check_png(self, png: bytes, raster: Raster) -> None:
         found = raster_from_picture(decode_picture(png, self.limits.picture))

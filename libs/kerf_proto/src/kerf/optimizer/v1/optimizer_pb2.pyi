@@ -102,3 +102,323 @@ class GetPresetRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetPresetRequest: _TypeAlias = GetPresetRequest  # noqa: Y015
+
+@_typing.final
+class MakeTestGridRequest(_message.Message):
+    """Which figures to try. Rows rise in power, columns in speed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MACHINE_FIELD_NUMBER: _builtins.int
+    MATERIAL_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    MIN_POWER_PERCENT_FIELD_NUMBER: _builtins.int
+    MAX_POWER_PERCENT_FIELD_NUMBER: _builtins.int
+    MIN_SPEED_MM_PER_MIN_FIELD_NUMBER: _builtins.int
+    MAX_SPEED_MM_PER_MIN_FIELD_NUMBER: _builtins.int
+    PASSES_FIELD_NUMBER: _builtins.int
+    INTERVAL_MM_FIELD_NUMBER: _builtins.int
+    CELL_MM_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    machine: _builtins.str
+    """Machine profile; empty = `grbl-diode-10w`."""
+    material: _builtins.str
+    """Material. Unknown and dangerous ones are refused."""
+    kind: _plan_pb2.OperationKind.ValueType
+    """What each cell is: a hatched square (ENGRAVE_FILL), or an outline scored or cut."""
+    columns: _builtins.int
+    """Cells along the speed; 0 = 6."""
+    rows: _builtins.int
+    """Cells along the power; 0 = 6."""
+    min_power_percent: _builtins.float
+    """Power of the first row, in per cent; 0 = half the preset's."""
+    max_power_percent: _builtins.float
+    """Power of the last row, in per cent; 0 = twice the preset's, 100 at most."""
+    min_speed_mm_per_min: _builtins.float
+    """Speed of the first column; 0 = half the preset's."""
+    max_speed_mm_per_min: _builtins.float
+    """Speed of the last column; 0 = twice the preset's, the machine's most at most."""
+    passes: _builtins.int
+    """Times over; 0 = once."""
+    interval_mm: _builtins.float
+    """Distance between hatch lines; 0 = the preset's."""
+    cell_mm: _builtins.float
+    """Side of a cell; 0 = 8 mm."""
+    @_builtins.property
+    def outputs(self) -> _containers.RepeatedScalarFieldContainer[_plan_pb2.OutputFormat.ValueType]:
+        """Files to make; empty = the five of Plan."""
+
+    def __init__(
+        self,
+        *,
+        machine: _builtins.str = ...,
+        material: _builtins.str = ...,
+        kind: _plan_pb2.OperationKind.ValueType = ...,
+        columns: _builtins.int = ...,
+        rows: _builtins.int = ...,
+        min_power_percent: _builtins.float = ...,
+        max_power_percent: _builtins.float = ...,
+        min_speed_mm_per_min: _builtins.float = ...,
+        max_speed_mm_per_min: _builtins.float = ...,
+        passes: _builtins.int = ...,
+        interval_mm: _builtins.float = ...,
+        cell_mm: _builtins.float = ...,
+        outputs: _abc.Iterable[_plan_pb2.OutputFormat.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell_mm", b"cell_mm", "columns", b"columns", "interval_mm", b"interval_mm", "kind", b"kind", "machine", b"machine", "material", b"material", "max_power_percent", b"max_power_percent", "max_speed_mm_per_min", b"max_speed_mm_per_min", "min_power_percent", b"min_power_percent", "min_speed_mm_per_min", b"min_speed_mm_per_min", "outputs", b"outputs", "passes", b"passes", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MakeTestGridRequest: _TypeAlias = MakeTestGridRequest  # noqa: Y015
+
+@_typing.final
+class TestCell(_message.Message):
+    """One cell of a grid."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLUMN_FIELD_NUMBER: _builtins.int
+    ROW_FIELD_NUMBER: _builtins.int
+    POWER_PERCENT_FIELD_NUMBER: _builtins.int
+    SPEED_MM_PER_MIN_FIELD_NUMBER: _builtins.int
+    ENERGY_J_PER_MM2_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
+    column: _builtins.int
+    """Counted from 0, to the right."""
+    row: _builtins.int
+    """Counted from 0, to the back."""
+    power_percent: _builtins.float
+    """Per cent of the machine's full power."""
+    speed_mm_per_min: _builtins.float
+    """Feed in millimetres per minute."""
+    energy_j_per_mm2: _builtins.float
+    """Energy per area of one pass."""
+    left_out: _builtins.str
+    """Why it is left out: over the cap of the material; empty = it burns."""
+    def __init__(
+        self,
+        *,
+        column: _builtins.int = ...,
+        row: _builtins.int = ...,
+        power_percent: _builtins.float = ...,
+        speed_mm_per_min: _builtins.float = ...,
+        energy_j_per_mm2: _builtins.float = ...,
+        left_out: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "energy_j_per_mm2", b"energy_j_per_mm2", "left_out", b"left_out", "power_percent", b"power_percent", "row", b"row", "speed_mm_per_min", b"speed_mm_per_min"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestCell: _TypeAlias = TestCell  # noqa: Y015
+
+@_typing.final
+class MakeTestGridResponse(_message.Message):
+    """Files of the grid."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
+    CELLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[_plan_pb2.PlannedFile]:
+        """One per format."""
+
+    @_builtins.property
+    def report(self) -> _plan_pb2.PlanReport:
+        """What was planned."""
+
+    @_builtins.property
+    def cells(self) -> _containers.RepeatedCompositeFieldContainer[Global___TestCell]:
+        """Cells row by row."""
+
+    def __init__(
+        self,
+        *,
+        files: _abc.Iterable[_plan_pb2.PlannedFile] | None = ...,
+        report: _plan_pb2.PlanReport | None = ...,
+        cells: _abc.Iterable[Global___TestCell] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells", "files", b"files", "report", b"report"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MakeTestGridResponse: _TypeAlias = MakeTestGridResponse  # noqa: Y015
+
+@_typing.final
+class MakeKerfTestRequest(_message.Message):
+    """What to cut."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MACHINE_FIELD_NUMBER: _builtins.int
+    MATERIAL_FIELD_NUMBER: _builtins.int
+    PIECES_FIELD_NUMBER: _builtins.int
+    PIECE_MM_FIELD_NUMBER: _builtins.int
+    HEIGHT_MM_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    machine: _builtins.str
+    """Machine profile; empty = `grbl-diode-10w`."""
+    material: _builtins.str
+    """Material. Unknown and dangerous ones are refused."""
+    pieces: _builtins.int
+    """Pieces of the strip; 0 = 10."""
+    piece_mm: _builtins.float
+    """Width of a piece; 0 = 10 mm."""
+    height_mm: _builtins.float
+    """Height of the strip; 0 = 20 mm."""
+    @_builtins.property
+    def outputs(self) -> _containers.RepeatedScalarFieldContainer[_plan_pb2.OutputFormat.ValueType]:
+        """Files to make; empty = the five of Plan."""
+
+    def __init__(
+        self,
+        *,
+        machine: _builtins.str = ...,
+        material: _builtins.str = ...,
+        pieces: _builtins.int = ...,
+        piece_mm: _builtins.float = ...,
+        height_mm: _builtins.float = ...,
+        outputs: _abc.Iterable[_plan_pb2.OutputFormat.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["height_mm", b"height_mm", "machine", b"machine", "material", b"material", "outputs", b"outputs", "piece_mm", b"piece_mm", "pieces", b"pieces"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MakeKerfTestRequest: _TypeAlias = MakeKerfTestRequest  # noqa: Y015
+
+@_typing.final
+class MakeKerfTestResponse(_message.Message):
+    """Files of the strip, and how its length is read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
+    PIECES_FIELD_NUMBER: _builtins.int
+    NOMINAL_LENGTH_MM_FIELD_NUMBER: _builtins.int
+    INSTRUCTIONS_FIELD_NUMBER: _builtins.int
+    pieces: _builtins.int
+    """Pieces of the strip."""
+    nominal_length_mm: _builtins.float
+    """Length of the strip along the middle of the cuts. Kerf = (this − the length of all pieces pushed together) / pieces."""
+    instructions: _builtins.str
+    """The same for people."""
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[_plan_pb2.PlannedFile]:
+        """One per format."""
+
+    @_builtins.property
+    def report(self) -> _plan_pb2.PlanReport:
+        """What was planned."""
+
+    def __init__(
+        self,
+        *,
+        files: _abc.Iterable[_plan_pb2.PlannedFile] | None = ...,
+        report: _plan_pb2.PlanReport | None = ...,
+        pieces: _builtins.int = ...,
+        nominal_length_mm: _builtins.float = ...,
+        instructions: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["files", b"files", "instructions", b"instructions", "nominal_length_mm", b"nominal_length_mm", "pieces", b"pieces", "report", b"report"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MakeKerfTestResponse: _TypeAlias = MakeKerfTestResponse  # noqa: Y015
+
+@_typing.final
+class ReadMachineProfileRequest(_message.Message):
+    """What GRBL says, and what it does not know."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DUMP_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    LASER_WATTS_FIELD_NUMBER: _builtins.int
+    WAVELENGTH_NM_FIELD_NUMBER: _builtins.int
+    SPOT_X_MM_FIELD_NUMBER: _builtins.int
+    SPOT_Y_MM_FIELD_NUMBER: _builtins.int
+    HAS_Z_FIELD_NUMBER: _builtins.int
+    CONSTANT_POWER_FIELD_NUMBER: _builtins.int
+    AIR_ASSIST_FIELD_NUMBER: _builtins.int
+    dump: _builtins.str
+    """Everything that GRBL answers to `$$`."""
+    name: _builtins.str
+    """Name of the profile."""
+    laser_watts: _builtins.float
+    """Optical power in watts."""
+    wavelength_nm: _builtins.float
+    """Wavelength in nanometres."""
+    spot_x_mm: _builtins.float
+    """Spot along X in millimetres."""
+    spot_y_mm: _builtins.float
+    """Spot along Y in millimetres."""
+    has_z: _builtins.bool
+    """True if the machine moves Z."""
+    constant_power: _builtins.bool
+    """Use constant power (M3) although the laser mode is on."""
+    air_assist: _plan_pb2.AirAssist.ValueType
+    """What switches its air."""
+    def __init__(
+        self,
+        *,
+        dump: _builtins.str = ...,
+        name: _builtins.str = ...,
+        laser_watts: _builtins.float = ...,
+        wavelength_nm: _builtins.float = ...,
+        spot_x_mm: _builtins.float = ...,
+        spot_y_mm: _builtins.float = ...,
+        has_z: _builtins.bool = ...,
+        constant_power: _builtins.bool = ...,
+        air_assist: _plan_pb2.AirAssist.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["air_assist", b"air_assist", "constant_power", b"constant_power", "dump", b"dump", "has_z", b"has_z", "laser_watts", b"laser_watts", "name", b"name", "spot_x_mm", b"spot_x_mm", "spot_y_mm", b"spot_y_mm", "wavelength_nm", b"wavelength_nm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadMachineProfileRequest: _TypeAlias = ReadMachineProfileRequest  # noqa: Y015
+
+@_typing.final
+class ReadMachineProfileResponse(_message.Message):
+    """The profile that was read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MACHINE_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def machine(self) -> _plan_pb2.MachineProfile:
+        """The profile."""
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the operator should know."""
+
+    def __init__(
+        self,
+        *,
+        machine: _plan_pb2.MachineProfile | None = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["machine", b"machine"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["machine", b"machine", "notes", b"notes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadMachineProfileResponse: _TypeAlias = ReadMachineProfileResponse  # noqa: Y015

@@ -63,6 +63,21 @@ class OptimizerServiceStub:
                 request_serializer=kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.GetPresetRequest.SerializeToString,
                 response_deserializer=kerf_dot_optimizer_dot_v1_dot_plan__pb2.Preset.FromString,
                 _registered_method=True)
+        self.MakeTestGrid = channel.unary_unary(
+                '/kerf.optimizer.v1.OptimizerService/MakeTestGrid',
+                request_serializer=kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.MakeTestGridRequest.SerializeToString,
+                response_deserializer=kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.MakeTestGridResponse.FromString,
+                _registered_method=True)
+        self.MakeKerfTest = channel.unary_unary(
+                '/kerf.optimizer.v1.OptimizerService/MakeKerfTest',
+                request_serializer=kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.MakeKerfTestRequest.SerializeToString,
+                response_deserializer=kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.MakeKerfTestResponse.FromString,
+                _registered_method=True)
+        self.ReadMachineProfile = channel.unary_unary(
+                '/kerf.optimizer.v1.OptimizerService/ReadMachineProfile',
+                request_serializer=kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.ReadMachineProfileRequest.SerializeToString,
+                response_deserializer=kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.ReadMachineProfileResponse.FromString,
+                _registered_method=True)
 
 
 class OptimizerServiceServicer:
@@ -104,6 +119,27 @@ class OptimizerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MakeTestGrid(self, request, context):
+        """Plans a grid of cells with rising power and speed, to find figures for a material. Files are proven as Plan's are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MakeKerfTest(self, request, context):
+        """Plans a strip cut into pieces, whose length says how wide the cut is. Files are proven as Plan's are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadMachineProfile(self, request, context):
+        """Reads a machine profile from what GRBL answers to `$$`. Nothing is stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OptimizerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -131,6 +167,21 @@ def add_OptimizerServiceServicer_to_server(servicer, server):
                     servicer.GetPreset,
                     request_deserializer=kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.GetPresetRequest.FromString,
                     response_serializer=kerf_dot_optimizer_dot_v1_dot_plan__pb2.Preset.SerializeToString,
+            ),
+            'MakeTestGrid': grpc.unary_unary_rpc_method_handler(
+                    servicer.MakeTestGrid,
+                    request_deserializer=kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.MakeTestGridRequest.FromString,
+                    response_serializer=kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.MakeTestGridResponse.SerializeToString,
+            ),
+            'MakeKerfTest': grpc.unary_unary_rpc_method_handler(
+                    servicer.MakeKerfTest,
+                    request_deserializer=kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.MakeKerfTestRequest.FromString,
+                    response_serializer=kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.MakeKerfTestResponse.SerializeToString,
+            ),
+            'ReadMachineProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadMachineProfile,
+                    request_deserializer=kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.ReadMachineProfileRequest.FromString,
+                    response_serializer=kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.ReadMachineProfileResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -269,6 +320,87 @@ class OptimizerService:
             '/kerf.optimizer.v1.OptimizerService/GetPreset',
             kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.GetPresetRequest.SerializeToString,
             kerf_dot_optimizer_dot_v1_dot_plan__pb2.Preset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MakeTestGrid(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kerf.optimizer.v1.OptimizerService/MakeTestGrid',
+            kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.MakeTestGridRequest.SerializeToString,
+            kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.MakeTestGridResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MakeKerfTest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kerf.optimizer.v1.OptimizerService/MakeKerfTest',
+            kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.MakeKerfTestRequest.SerializeToString,
+            kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.MakeKerfTestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadMachineProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kerf.optimizer.v1.OptimizerService/ReadMachineProfile',
+            kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.ReadMachineProfileRequest.SerializeToString,
+            kerf_dot_optimizer_dot_v1_dot_optimizer__pb2.ReadMachineProfileResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,12 @@ class OptimizerServiceStub:
     """Lists presets, machine profiles and materials."""
     GetPreset: _grpc.UnaryUnaryMultiCallable[_optimizer_pb2.GetPresetRequest, _plan_pb2.Preset]
     """Shows one preset."""
+    MakeTestGrid: _grpc.UnaryUnaryMultiCallable[_optimizer_pb2.MakeTestGridRequest, _optimizer_pb2.MakeTestGridResponse]
+    """Plans a grid of cells with rising power and speed, to find figures for a material. Files are proven as Plan's are."""
+    MakeKerfTest: _grpc.UnaryUnaryMultiCallable[_optimizer_pb2.MakeKerfTestRequest, _optimizer_pb2.MakeKerfTestResponse]
+    """Plans a strip cut into pieces, whose length says how wide the cut is. Files are proven as Plan's are."""
+    ReadMachineProfile: _grpc.UnaryUnaryMultiCallable[_optimizer_pb2.ReadMachineProfileRequest, _optimizer_pb2.ReadMachineProfileResponse]
+    """Reads a machine profile from what GRBL answers to `$$`. Nothing is stored."""
 
 @_typing.type_check_only
 class OptimizerServiceAsyncStub(OptimizerServiceStub):
@@ -62,6 +68,12 @@ class OptimizerServiceAsyncStub(OptimizerServiceStub):
     """Lists presets, machine profiles and materials."""
     GetPreset: _aio.UnaryUnaryMultiCallable[_optimizer_pb2.GetPresetRequest, _plan_pb2.Preset]  # type: ignore[assignment]
     """Shows one preset."""
+    MakeTestGrid: _aio.UnaryUnaryMultiCallable[_optimizer_pb2.MakeTestGridRequest, _optimizer_pb2.MakeTestGridResponse]  # type: ignore[assignment]
+    """Plans a grid of cells with rising power and speed, to find figures for a material. Files are proven as Plan's are."""
+    MakeKerfTest: _aio.UnaryUnaryMultiCallable[_optimizer_pb2.MakeKerfTestRequest, _optimizer_pb2.MakeKerfTestResponse]  # type: ignore[assignment]
+    """Plans a strip cut into pieces, whose length says how wide the cut is. Files are proven as Plan's are."""
+    ReadMachineProfile: _aio.UnaryUnaryMultiCallable[_optimizer_pb2.ReadMachineProfileRequest, _optimizer_pb2.ReadMachineProfileResponse]  # type: ignore[assignment]
+    """Reads a machine profile from what GRBL answers to `$$`. Nothing is stored."""
 
 class OptimizerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Makes pictures fit for a laser and turns them into files that a machine runs. A direct call is not durable."""
@@ -105,5 +117,29 @@ class OptimizerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_plan_pb2.Preset, _abc.Awaitable[_plan_pb2.Preset]]:
         """Shows one preset."""
+
+    @_abc_1.abstractmethod
+    def MakeTestGrid(
+        self,
+        request: _optimizer_pb2.MakeTestGridRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_optimizer_pb2.MakeTestGridResponse, _abc.Awaitable[_optimizer_pb2.MakeTestGridResponse]]:
+        """Plans a grid of cells with rising power and speed, to find figures for a material. Files are proven as Plan's are."""
+
+    @_abc_1.abstractmethod
+    def MakeKerfTest(
+        self,
+        request: _optimizer_pb2.MakeKerfTestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_optimizer_pb2.MakeKerfTestResponse, _abc.Awaitable[_optimizer_pb2.MakeKerfTestResponse]]:
+        """Plans a strip cut into pieces, whose length says how wide the cut is. Files are proven as Plan's are."""
+
+    @_abc_1.abstractmethod
+    def ReadMachineProfile(
+        self,
+        request: _optimizer_pb2.ReadMachineProfileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_optimizer_pb2.ReadMachineProfileResponse, _abc.Awaitable[_optimizer_pb2.ReadMachineProfileResponse]]:
+        """Reads a machine profile from what GRBL answers to `$$`. Nothing is stored."""
 
 def add_OptimizerServiceServicer_to_server(servicer: OptimizerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -97,7 +97,7 @@ class _OutputFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OutputFo
     OUTPUT_FORMAT_UNSPECIFIED: _OutputFormat.ValueType  # 0
     """Refused."""
     OUTPUT_FORMAT_GCODE: _OutputFormat.ValueType  # 1
-    """G-code for GRBL 1.1."""
+    """G-code in the machine's dialect."""
     OUTPUT_FORMAT_SVG: _OutputFormat.ValueType  # 2
     """SVG in true millimetres, one layer per operation."""
     OUTPUT_FORMAT_DXF: _OutputFormat.ValueType  # 3
@@ -106,6 +106,16 @@ class _OutputFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OutputFo
     """Picture of what will burn and how the head moves."""
     OUTPUT_FORMAT_JOB_SHEET: _OutputFormat.ValueType  # 5
     """Sheet for the operator, HTML."""
+    OUTPUT_FORMAT_PDF: _OutputFormat.ValueType  # 6
+    """PDF in true size, one layer per operation."""
+    OUTPUT_FORMAT_LBRN2: _OutputFormat.ValueType  # 7
+    """LightBurn project. Experimental: the format is not documented by its maker."""
+    OUTPUT_FORMAT_BURN_PNG: _OutputFormat.ValueType  # 8
+    """1-bit PNG of all that burns, at the machine's resolution."""
+    OUTPUT_FORMAT_REPORT_JSON: _OutputFormat.ValueType  # 9
+    """What was planned and how it was proven, JSON."""
+    OUTPUT_FORMAT_FRAME_GCODE: _OutputFormat.ValueType  # 10
+    """G-code once around what burns, beam off."""
 
 class OutputFormat(_OutputFormat, metaclass=_OutputFormatEnumTypeWrapper):
     """A file to make."""
@@ -113,7 +123,7 @@ class OutputFormat(_OutputFormat, metaclass=_OutputFormatEnumTypeWrapper):
 OUTPUT_FORMAT_UNSPECIFIED: OutputFormat.ValueType  # 0
 """Refused."""
 OUTPUT_FORMAT_GCODE: OutputFormat.ValueType  # 1
-"""G-code for GRBL 1.1."""
+"""G-code in the machine's dialect."""
 OUTPUT_FORMAT_SVG: OutputFormat.ValueType  # 2
 """SVG in true millimetres, one layer per operation."""
 OUTPUT_FORMAT_DXF: OutputFormat.ValueType  # 3
@@ -122,7 +132,77 @@ OUTPUT_FORMAT_PREVIEW_PNG: OutputFormat.ValueType  # 4
 """Picture of what will burn and how the head moves."""
 OUTPUT_FORMAT_JOB_SHEET: OutputFormat.ValueType  # 5
 """Sheet for the operator, HTML."""
+OUTPUT_FORMAT_PDF: OutputFormat.ValueType  # 6
+"""PDF in true size, one layer per operation."""
+OUTPUT_FORMAT_LBRN2: OutputFormat.ValueType  # 7
+"""LightBurn project. Experimental: the format is not documented by its maker."""
+OUTPUT_FORMAT_BURN_PNG: OutputFormat.ValueType  # 8
+"""1-bit PNG of all that burns, at the machine's resolution."""
+OUTPUT_FORMAT_REPORT_JSON: OutputFormat.ValueType  # 9
+"""What was planned and how it was proven, JSON."""
+OUTPUT_FORMAT_FRAME_GCODE: OutputFormat.ValueType  # 10
+"""G-code once around what burns, beam off."""
 Global___OutputFormat: _TypeAlias = OutputFormat  # noqa: Y015
+
+class _Dialect:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DialectEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Dialect.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DIALECT_UNSPECIFIED: _Dialect.ValueType  # 0
+    """Never sent; refused where one is asked for."""
+    DIALECT_GRBL_M4: _Dialect.ValueType  # 1
+    """GRBL 1.1, laser mode on, power scaled with the real speed."""
+    DIALECT_GRBL_M3: _Dialect.ValueType  # 2
+    """GRBL 1.1, laser mode on, constant power."""
+    DIALECT_GRBL_NO_LASER_MODE: _Dialect.ValueType  # 3
+    """GRBL without its laser mode: it stops at each change of power."""
+    DIALECT_MARLIN_INLINE: _Dialect.ValueType  # 4
+    """Marlin 2 with inline power (M3 I)."""
+    DIALECT_SMOOTHIEWARE: _Dialect.ValueType  # 5
+    """Smoothieware, S from 0 to 1."""
+
+class Dialect(_Dialect, metaclass=_DialectEnumTypeWrapper):
+    """The G-code that a controller understands."""
+
+DIALECT_UNSPECIFIED: Dialect.ValueType  # 0
+"""Never sent; refused where one is asked for."""
+DIALECT_GRBL_M4: Dialect.ValueType  # 1
+"""GRBL 1.1, laser mode on, power scaled with the real speed."""
+DIALECT_GRBL_M3: Dialect.ValueType  # 2
+"""GRBL 1.1, laser mode on, constant power."""
+DIALECT_GRBL_NO_LASER_MODE: Dialect.ValueType  # 3
+"""GRBL without its laser mode: it stops at each change of power."""
+DIALECT_MARLIN_INLINE: Dialect.ValueType  # 4
+"""Marlin 2 with inline power (M3 I)."""
+DIALECT_SMOOTHIEWARE: Dialect.ValueType  # 5
+"""Smoothieware, S from 0 to 1."""
+Global___Dialect: _TypeAlias = Dialect  # noqa: Y015
+
+class _AirAssist:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AirAssistEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AirAssist.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AIR_ASSIST_UNSPECIFIED: _AirAssist.ValueType  # 0
+    """The machine has none that a file can switch."""
+    AIR_ASSIST_M7: _AirAssist.ValueType  # 1
+    """M7."""
+    AIR_ASSIST_M8: _AirAssist.ValueType  # 2
+    """M8."""
+
+class AirAssist(_AirAssist, metaclass=_AirAssistEnumTypeWrapper):
+    """The word that switches air on; M9 switches it off."""
+
+AIR_ASSIST_UNSPECIFIED: AirAssist.ValueType  # 0
+"""The machine has none that a file can switch."""
+AIR_ASSIST_M7: AirAssist.ValueType  # 1
+"""M7."""
+AIR_ASSIST_M8: AirAssist.ValueType  # 2
+"""M8."""
+Global___AirAssist: _TypeAlias = AirAssist  # noqa: Y015
 
 class _Verdict:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -265,12 +345,17 @@ class PlanRequest(_message.Message):
     PLACEMENT_FIELD_NUMBER: _builtins.int
     OUTPUTS_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
+    MACHINE_PROFILE_FIELD_NUMBER: _builtins.int
+    PRESETS_FIELD_NUMBER: _builtins.int
+    FRAME_POWER_PERCENT_FIELD_NUMBER: _builtins.int
     machine: _builtins.str
     """Machine profile; empty = `grbl-diode-10w`."""
     material: _builtins.str
     """Material, e.g. `birch-3mm`. Unknown and dangerous ones are refused."""
     title: _builtins.str
     """Name shown on the job sheet and in the header; empty = `kerf job`."""
+    frame_power_percent: _builtins.float
+    """Power of the beam in FRAME_GCODE, in per cent; 0 = off."""
     @_builtins.property
     def sources(self) -> _containers.RepeatedCompositeFieldContainer[_raster_pb2.Source]:
         """Pictures and drawings that operations refer to; empty inside a job."""
@@ -285,7 +370,15 @@ class PlanRequest(_message.Message):
 
     @_builtins.property
     def outputs(self) -> _containers.RepeatedScalarFieldContainer[Global___OutputFormat.ValueType]:
-        """Files to make; empty = all."""
+        """Files to make; empty = G-code, SVG, DXF, preview and job sheet."""
+
+    @_builtins.property
+    def machine_profile(self) -> Global___MachineProfile:
+        """A machine of the caller's own, validated wholly; it stands for `machine` and knows only `presets`."""
+
+    @_builtins.property
+    def presets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Preset]:
+        """Presets of the caller's own for this machine and material; they go before kerf's."""
 
     def __init__(
         self,
@@ -297,10 +390,13 @@ class PlanRequest(_message.Message):
         placement: Global___Placement | None = ...,
         outputs: _abc.Iterable[Global___OutputFormat.ValueType] | None = ...,
         title: _builtins.str = ...,
+        machine_profile: Global___MachineProfile | None = ...,
+        presets: _abc.Iterable[Global___Preset] | None = ...,
+        frame_power_percent: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["placement", b"placement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["machine_profile", b"machine_profile", "placement", b"placement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["machine", b"machine", "material", b"material", "operations", b"operations", "outputs", b"outputs", "placement", b"placement", "sources", b"sources", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_power_percent", b"frame_power_percent", "machine", b"machine", "machine_profile", b"machine_profile", "material", b"material", "operations", b"operations", "outputs", b"outputs", "placement", b"placement", "presets", b"presets", "sources", b"sources", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -349,7 +445,9 @@ class PlannedFile(_message.Message):
     format: Global___OutputFormat.ValueType
     """What it is."""
     filename: _builtins.str
-    """`plan.gcode`, `plan.svg`, `plan.dxf`, `plan-preview.png`, `job-sheet.html`."""
+    """`plan.gcode`, `plan.svg`, `plan.dxf`, `plan-preview.png`, `job-sheet.html`, `plan.pdf`, `plan.lbrn2`,
+    `plan-burn.png`, `plan-report.json`, `frame.gcode`.
+    """
     media_type: _builtins.str
     """Media type."""
     @_builtins.property
@@ -586,6 +684,12 @@ class MachineProfile(_message.Message):
     SPOT_X_MM_FIELD_NUMBER: _builtins.int
     SPOT_Y_MM_FIELD_NUMBER: _builtins.int
     HAS_Z_FIELD_NUMBER: _builtins.int
+    DIALECT_FIELD_NUMBER: _builtins.int
+    JUNCTION_DEVIATION_MM_FIELD_NUMBER: _builtins.int
+    REQUIRED_SETTINGS_FIELD_NUMBER: _builtins.int
+    FOCUS_NOTE_FIELD_NUMBER: _builtins.int
+    AIR_ASSIST_FIELD_NUMBER: _builtins.int
+    MIN_POWER_PERCENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name."""
     description: _builtins.str
@@ -599,7 +703,7 @@ class MachineProfile(_message.Message):
     acceleration_mm_per_s2: _builtins.float
     """Acceleration in millimetres per square second."""
     s_max: _builtins.float
-    """S value that means full power (GRBL `$30`)."""
+    """S value that means full power (GRBL `$30`; 1 for Smoothieware)."""
     laser_watts: _builtins.float
     """Optical power in watts."""
     wavelength_nm: _builtins.float
@@ -610,6 +714,20 @@ class MachineProfile(_message.Message):
     """Spot along Y in millimetres."""
     has_z: _builtins.bool
     """True if it moves Z."""
+    dialect: Global___Dialect.ValueType
+    """G-code that its controller understands."""
+    junction_deviation_mm: _builtins.float
+    """Junction deviation in millimetres (GRBL `$11`)."""
+    focus_note: _builtins.str
+    """How the focus is set, for the operator."""
+    air_assist: Global___AirAssist.ValueType
+    """What switches its air."""
+    min_power_percent: _builtins.float
+    """Below it the source does not burn reliably, in per cent; 0 = not known."""
+    @_builtins.property
+    def required_settings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Settings the controller must have, e.g. `$32=1`."""
+
     def __init__(
         self,
         *,
@@ -625,10 +743,16 @@ class MachineProfile(_message.Message):
         spot_x_mm: _builtins.float = ...,
         spot_y_mm: _builtins.float = ...,
         has_z: _builtins.bool = ...,
+        dialect: Global___Dialect.ValueType = ...,
+        junction_deviation_mm: _builtins.float = ...,
+        required_settings: _abc.Iterable[_builtins.str] | None = ...,
+        focus_note: _builtins.str = ...,
+        air_assist: Global___AirAssist.ValueType = ...,
+        min_power_percent: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceleration_mm_per_s2", b"acceleration_mm_per_s2", "bed_height_mm", b"bed_height_mm", "bed_width_mm", b"bed_width_mm", "description", b"description", "has_z", b"has_z", "laser_watts", b"laser_watts", "max_feed_mm_per_min", b"max_feed_mm_per_min", "name", b"name", "s_max", b"s_max", "spot_x_mm", b"spot_x_mm", "spot_y_mm", b"spot_y_mm", "wavelength_nm", b"wavelength_nm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceleration_mm_per_s2", b"acceleration_mm_per_s2", "air_assist", b"air_assist", "bed_height_mm", b"bed_height_mm", "bed_width_mm", b"bed_width_mm", "description", b"description", "dialect", b"dialect", "focus_note", b"focus_note", "has_z", b"has_z", "junction_deviation_mm", b"junction_deviation_mm", "laser_watts", b"laser_watts", "max_feed_mm_per_min", b"max_feed_mm_per_min", "min_power_percent", b"min_power_percent", "name", b"name", "required_settings", b"required_settings", "s_max", b"s_max", "spot_x_mm", b"spot_x_mm", "spot_y_mm", b"spot_y_mm", "wavelength_nm", b"wavelength_nm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

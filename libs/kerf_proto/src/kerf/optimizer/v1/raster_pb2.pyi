@@ -37,6 +37,42 @@ class _RasterModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RasterMode
     """Dark lines where the picture has edges (difference of Gaussians, Winnemöller 2012)."""
     RASTER_MODE_SILHOUETTE: _RasterMode.ValueType  # 5
     """The subject filled black."""
+    RASTER_MODE_ATKINSON: _RasterMode.ValueType  # 6
+    """Error diffusion (Atkinson, about 1984): drops a quarter of the error, clean whites and blacks."""
+    RASTER_MODE_JARVIS_JUDICE_NINKE: _RasterMode.ValueType  # 7
+    """Error diffusion (Jarvis, Judice and Ninke 1976)."""
+    RASTER_MODE_STUCKI: _RasterMode.ValueType  # 8
+    """Error diffusion (Stucki 1981)."""
+    RASTER_MODE_BURKES: _RasterMode.ValueType  # 9
+    """Error diffusion (Burkes 1988)."""
+    RASTER_MODE_SIERRA: _RasterMode.ValueType  # 10
+    """Error diffusion (Sierra 1989, three rows)."""
+    RASTER_MODE_SIERRA_TWO_ROW: _RasterMode.ValueType  # 11
+    """Error diffusion (Sierra 1990, two rows)."""
+    RASTER_MODE_SIERRA_LITE: _RasterMode.ValueType  # 12
+    """Error diffusion (Sierra 1990, the light one)."""
+    RASTER_MODE_ORDERED: _RasterMode.ValueType  # 13
+    """Ordered dither (Bayer 1973), `ordered_size` pixels a side."""
+    RASTER_MODE_BLUE_NOISE: _RasterMode.ValueType  # 14
+    """Ordered dither with a blue noise tile (void and cluster, Ulichney 1993)."""
+    RASTER_MODE_NEWSPRINT: _RasterMode.ValueType  # 15
+    """Coarse round dots like a newspaper's: HALFTONE after contrast was stretched."""
+    RASTER_MODE_ADAPTIVE_THRESHOLD: _RasterMode.ValueType  # 16
+    """What is darker than its surroundings by `adaptive_offset` burns: for drawings on uneven paper."""
+    RASTER_MODE_BAND_THRESHOLD: _RasterMode.ValueType  # 17
+    """Greys from `threshold_low` up to, not including, `threshold` burn."""
+    RASTER_MODE_SKETCH: _RasterMode.ValueType  # 18
+    """A pencil drawing: the picture divided by its blur, dithered."""
+    RASTER_MODE_POWER_MAP: _RasterMode.ValueType  # 19
+    """No dots: an 8-bit PNG whose darkness is the share of full power, `S = s_max · (255 − grey) / 255`."""
+    RASTER_MODE_RELIEF: _RasterMode.ValueType  # 20
+    """`relief_layers` 1-bit slices, each within the one before: the darker, the more of them burn."""
+    RASTER_MODE_PASS_THROUGH: _RasterMode.ValueType  # 21
+    """A black and white picture at the machine's resolution, never resampled, bit for bit."""
+    RASTER_MODE_BURN_SIMULATED: _RasterMode.ValueType  # 22
+    """Dithering that inverts `burn`: dots that grow on the material still give the picture's tones."""
+    RASTER_MODE_AUTO: _RasterMode.ValueType  # 23
+    """The picture decides; the report says which mode and why."""
 
 class RasterMode(_RasterMode, metaclass=_RasterModeEnumTypeWrapper):
     """How grey becomes burnt and not burnt."""
@@ -53,7 +89,103 @@ RASTER_MODE_LINE_ART: RasterMode.ValueType  # 4
 """Dark lines where the picture has edges (difference of Gaussians, Winnemöller 2012)."""
 RASTER_MODE_SILHOUETTE: RasterMode.ValueType  # 5
 """The subject filled black."""
+RASTER_MODE_ATKINSON: RasterMode.ValueType  # 6
+"""Error diffusion (Atkinson, about 1984): drops a quarter of the error, clean whites and blacks."""
+RASTER_MODE_JARVIS_JUDICE_NINKE: RasterMode.ValueType  # 7
+"""Error diffusion (Jarvis, Judice and Ninke 1976)."""
+RASTER_MODE_STUCKI: RasterMode.ValueType  # 8
+"""Error diffusion (Stucki 1981)."""
+RASTER_MODE_BURKES: RasterMode.ValueType  # 9
+"""Error diffusion (Burkes 1988)."""
+RASTER_MODE_SIERRA: RasterMode.ValueType  # 10
+"""Error diffusion (Sierra 1989, three rows)."""
+RASTER_MODE_SIERRA_TWO_ROW: RasterMode.ValueType  # 11
+"""Error diffusion (Sierra 1990, two rows)."""
+RASTER_MODE_SIERRA_LITE: RasterMode.ValueType  # 12
+"""Error diffusion (Sierra 1990, the light one)."""
+RASTER_MODE_ORDERED: RasterMode.ValueType  # 13
+"""Ordered dither (Bayer 1973), `ordered_size` pixels a side."""
+RASTER_MODE_BLUE_NOISE: RasterMode.ValueType  # 14
+"""Ordered dither with a blue noise tile (void and cluster, Ulichney 1993)."""
+RASTER_MODE_NEWSPRINT: RasterMode.ValueType  # 15
+"""Coarse round dots like a newspaper's: HALFTONE after contrast was stretched."""
+RASTER_MODE_ADAPTIVE_THRESHOLD: RasterMode.ValueType  # 16
+"""What is darker than its surroundings by `adaptive_offset` burns: for drawings on uneven paper."""
+RASTER_MODE_BAND_THRESHOLD: RasterMode.ValueType  # 17
+"""Greys from `threshold_low` up to, not including, `threshold` burn."""
+RASTER_MODE_SKETCH: RasterMode.ValueType  # 18
+"""A pencil drawing: the picture divided by its blur, dithered."""
+RASTER_MODE_POWER_MAP: RasterMode.ValueType  # 19
+"""No dots: an 8-bit PNG whose darkness is the share of full power, `S = s_max · (255 − grey) / 255`."""
+RASTER_MODE_RELIEF: RasterMode.ValueType  # 20
+"""`relief_layers` 1-bit slices, each within the one before: the darker, the more of them burn."""
+RASTER_MODE_PASS_THROUGH: RasterMode.ValueType  # 21
+"""A black and white picture at the machine's resolution, never resampled, bit for bit."""
+RASTER_MODE_BURN_SIMULATED: RasterMode.ValueType  # 22
+"""Dithering that inverts `burn`: dots that grow on the material still give the picture's tones."""
+RASTER_MODE_AUTO: RasterMode.ValueType  # 23
+"""The picture decides; the report says which mode and why."""
 Global___RasterMode: _TypeAlias = RasterMode  # noqa: Y015
+
+class _DotShape:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DotShapeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DotShape.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DOT_SHAPE_UNSPECIFIED: _DotShape.ValueType  # 0
+    """Same as ROUND."""
+    DOT_SHAPE_ROUND: _DotShape.ValueType  # 1
+    """Round dots that become a chequerboard at middle grey and round holes in the shadows."""
+    DOT_SHAPE_DIAMOND: _DotShape.ValueType  # 2
+    """Diamonds."""
+    DOT_SHAPE_LINE: _DotShape.ValueType  # 3
+    """Lines that grow thicker."""
+    DOT_SHAPE_ELLIPSE: _DotShape.ValueType  # 4
+    """Ellipses, which join in one direction first."""
+    DOT_SHAPE_CROSS: _DotShape.ValueType  # 5
+    """Crosses."""
+
+class DotShape(_DotShape, metaclass=_DotShapeEnumTypeWrapper):
+    """Shape of the dots of HALFTONE."""
+
+DOT_SHAPE_UNSPECIFIED: DotShape.ValueType  # 0
+"""Same as ROUND."""
+DOT_SHAPE_ROUND: DotShape.ValueType  # 1
+"""Round dots that become a chequerboard at middle grey and round holes in the shadows."""
+DOT_SHAPE_DIAMOND: DotShape.ValueType  # 2
+"""Diamonds."""
+DOT_SHAPE_LINE: DotShape.ValueType  # 3
+"""Lines that grow thicker."""
+DOT_SHAPE_ELLIPSE: DotShape.ValueType  # 4
+"""Ellipses, which join in one direction first."""
+DOT_SHAPE_CROSS: DotShape.ValueType  # 5
+"""Crosses."""
+Global___DotShape: _TypeAlias = DotShape  # noqa: Y015
+
+class _BackgroundRemoval:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BackgroundRemovalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BackgroundRemoval.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BACKGROUND_REMOVAL_UNSPECIFIED: _BackgroundRemoval.ValueType  # 0
+    """Nothing."""
+    BACKGROUND_REMOVAL_FLAT: _BackgroundRemoval.ValueType  # 1
+    """The most frequent light grey becomes white."""
+    BACKGROUND_REMOVAL_UNEVEN: _BackgroundRemoval.ValueType  # 2
+    """The paper's brightness is estimated everywhere and becomes white."""
+
+class BackgroundRemoval(_BackgroundRemoval, metaclass=_BackgroundRemovalEnumTypeWrapper):
+    """What is done about the paper of a photographed or scanned drawing."""
+
+BACKGROUND_REMOVAL_UNSPECIFIED: BackgroundRemoval.ValueType  # 0
+"""Nothing."""
+BACKGROUND_REMOVAL_FLAT: BackgroundRemoval.ValueType  # 1
+"""The most frequent light grey becomes white."""
+BACKGROUND_REMOVAL_UNEVEN: BackgroundRemoval.ValueType  # 2
+"""The paper's brightness is estimated everywhere and becomes white."""
+Global___BackgroundRemoval: _TypeAlias = BackgroundRemoval  # noqa: Y015
 
 @_typing.final
 class Source(_message.Message):
@@ -116,6 +248,187 @@ class PhysicalSize(_message.Message):
 Global___PhysicalSize: _TypeAlias = PhysicalSize  # noqa: Y015
 
 @_typing.final
+class CurvePoint(_message.Message):
+    """One point of a tone curve."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GREY_FIELD_NUMBER: _builtins.int
+    BECOMES_FIELD_NUMBER: _builtins.int
+    grey: _builtins.int
+    """Grey of the picture, 0 = black."""
+    becomes: _builtins.int
+    """Grey that it becomes."""
+    def __init__(
+        self,
+        *,
+        grey: _builtins.int = ...,
+        becomes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["becomes", b"becomes", "grey", b"grey"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CurvePoint: _TypeAlias = CurvePoint  # noqa: Y015
+
+@_typing.final
+class UnsharpMask(_message.Message):
+    """Sharpens by what a Gaussian blur takes away."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RADIUS_MM_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    radius_mm: _builtins.float
+    """Sigma of the blur in millimetres."""
+    percent: _builtins.float
+    """How much of the difference is added; 0 = none."""
+    threshold: _builtins.int
+    """Differences of fewer grey levels are left alone."""
+    def __init__(
+        self,
+        *,
+        radius_mm: _builtins.float = ...,
+        percent: _builtins.float = ...,
+        threshold: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["percent", b"percent", "radius_mm", b"radius_mm", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnsharpMask: _TypeAlias = UnsharpMask  # noqa: Y015
+
+@_typing.final
+class ToneAdjustments(_message.Message):
+    """Tone tools, used in the order of their fields, on the picture at its final size. Transparent pixels stay white."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BACKGROUND_FIELD_NUMBER: _builtins.int
+    CLAHE_CLIP_FIELD_NUMBER: _builtins.int
+    BLACK_LEVEL_FIELD_NUMBER: _builtins.int
+    WHITE_LEVEL_FIELD_NUMBER: _builtins.int
+    GAMMA_FIELD_NUMBER: _builtins.int
+    CURVE_FIELD_NUMBER: _builtins.int
+    UNSHARP_FIELD_NUMBER: _builtins.int
+    NEGATIVE_FIELD_NUMBER: _builtins.int
+    background: Global___BackgroundRemoval.ValueType
+    """Makes paper white."""
+    clahe_clip: _builtins.float
+    """Contrast limited adaptive histogram equalisation (Zuiderveld 1994): its clip limit; 0 = off, 2 is common."""
+    black_level: _builtins.int
+    """Grey that becomes black."""
+    white_level: _builtins.int
+    """Grey that becomes white; 0 = 255."""
+    gamma: _builtins.float
+    """Exponent of tones between black and white: above 1 darker; 0 = 1."""
+    negative: _builtins.bool
+    """Light becomes dark before any dots are made; unlike `invert`, transparent pixels stay unburnt."""
+    @_builtins.property
+    def curve(self) -> _containers.RepeatedCompositeFieldContainer[Global___CurvePoint]:
+        """Points of a curve that never falls, for a material's own response; straight lines between, ends extended."""
+
+    @_builtins.property
+    def unsharp(self) -> Global___UnsharpMask:
+        """Sharpens."""
+
+    def __init__(
+        self,
+        *,
+        background: Global___BackgroundRemoval.ValueType = ...,
+        clahe_clip: _builtins.float = ...,
+        black_level: _builtins.int = ...,
+        white_level: _builtins.int = ...,
+        gamma: _builtins.float = ...,
+        curve: _abc.Iterable[Global___CurvePoint] | None = ...,
+        unsharp: Global___UnsharpMask | None = ...,
+        negative: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["unsharp", b"unsharp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["background", b"background", "black_level", b"black_level", "clahe_clip", b"clahe_clip", "curve", b"curve", "gamma", b"gamma", "negative", b"negative", "unsharp", b"unsharp", "white_level", b"white_level"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToneAdjustments: _TypeAlias = ToneAdjustments  # noqa: Y015
+
+@_typing.final
+class BurnModel(_message.Message):
+    """The spot and the material, for BURN_SIMULATED, for the preview and for the report's tones."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPOT_X_MM_FIELD_NUMBER: _builtins.int
+    SPOT_Y_MM_FIELD_NUMBER: _builtins.int
+    SATURATION_FIELD_NUMBER: _builtins.int
+    SHORTEST_RUN_MM_FIELD_NUMBER: _builtins.int
+    spot_x_mm: _builtins.float
+    """Diameter of the spot along the scan, 1/e² of the intensity, in millimetres; 0 = the service's typical spot."""
+    spot_y_mm: _builtins.float
+    """Diameter across the scan; 0 = as along it."""
+    saturation: _builtins.float
+    """How soon the material is as dark as it gets: tone = 1 − exp(−saturation · dose); unset = 2, 0 = linear."""
+    shortest_run_mm: _builtins.float
+    """No run of BURN_SIMULATED along a row is shorter; unset = the spot; 0 = any run, which gives finer tones."""
+    def __init__(
+        self,
+        *,
+        spot_x_mm: _builtins.float = ...,
+        spot_y_mm: _builtins.float = ...,
+        saturation: _builtins.float | None = ...,
+        shortest_run_mm: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_saturation", b"_saturation", "_shortest_run_mm", b"_shortest_run_mm", "saturation", b"saturation", "shortest_run_mm", b"shortest_run_mm"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_saturation", b"_saturation", "_shortest_run_mm", b"_shortest_run_mm", "saturation", b"saturation", "shortest_run_mm", b"shortest_run_mm", "spot_x_mm", b"spot_x_mm", "spot_y_mm", b"spot_y_mm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__saturation: _TypeAlias = _typing.Literal["saturation"]  # noqa: Y015
+    _WhichOneofArgType__saturation: _TypeAlias = _typing.Literal["_saturation", b"_saturation"]  # noqa: Y015
+    _WhichOneofReturnType__shortest_run_mm: _TypeAlias = _typing.Literal["shortest_run_mm"]  # noqa: Y015
+    _WhichOneofArgType__shortest_run_mm: _TypeAlias = _typing.Literal["_shortest_run_mm", b"_shortest_run_mm"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__saturation) -> _WhichOneofReturnType__saturation | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__shortest_run_mm) -> _WhichOneofReturnType__shortest_run_mm | None: ...
+
+Global___BurnModel: _TypeAlias = BurnModel  # noqa: Y015
+
+@_typing.final
+class PowerRange(_message.Message):
+    """Power between nothing and full burn, for POWER_MAP."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIN_PERCENT_FIELD_NUMBER: _builtins.int
+    MAX_PERCENT_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    min_percent: _builtins.float
+    """Percent of full power at the lightest grey that burns at all."""
+    max_percent: _builtins.float
+    """Percent of full power at black; 0 = 100."""
+    levels: _builtins.int
+    """Different powers, off included; 0 = 256."""
+    def __init__(
+        self,
+        *,
+        min_percent: _builtins.float = ...,
+        max_percent: _builtins.float = ...,
+        levels: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["levels", b"levels", "max_percent", b"max_percent", "min_percent", b"min_percent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PowerRange: _TypeAlias = PowerRange  # noqa: Y015
+
+@_typing.final
 class OptimizeRequest(_message.Message):
     """Prepares a picture for the laser. Both the body of a direct call and the task of a job's stage."""
 
@@ -129,18 +442,45 @@ class OptimizeRequest(_message.Message):
     HALFTONE_ANGLE_DEG_FIELD_NUMBER: _builtins.int
     LINE_WIDTH_MM_FIELD_NUMBER: _builtins.int
     INVERT_FIELD_NUMBER: _builtins.int
+    TONE_FIELD_NUMBER: _builtins.int
+    SERPENTINE_FIELD_NUMBER: _builtins.int
+    ORDERED_SIZE_FIELD_NUMBER: _builtins.int
+    DOT_SHAPE_FIELD_NUMBER: _builtins.int
+    THRESHOLD_LOW_FIELD_NUMBER: _builtins.int
+    ADAPTIVE_WINDOW_MM_FIELD_NUMBER: _builtins.int
+    ADAPTIVE_OFFSET_FIELD_NUMBER: _builtins.int
+    RELIEF_LAYERS_FIELD_NUMBER: _builtins.int
+    POWER_FIELD_NUMBER: _builtins.int
+    BURN_FIELD_NUMBER: _builtins.int
+    BURN_PREVIEW_FIELD_NUMBER: _builtins.int
     mode: Global___RasterMode.ValueType
     """How to make it burnable."""
     threshold: _builtins.int
-    """Manual level for THRESHOLD: pixels darker than it burn (1–255). Unset = Otsu."""
+    """Manual level for THRESHOLD and BAND_THRESHOLD: pixels darker than it burn (1–255). Unset = Otsu, and 255 for a band."""
     halftone_lpi: _builtins.float
-    """Lines per inch for HALFTONE; 0 = dpi / 6."""
+    """Lines per inch for HALFTONE and NEWSPRINT; 0 = dpi / 6, and dpi / 10 for newsprint."""
     halftone_angle_deg: _builtins.float
-    """Angle of the dot grid for HALFTONE in degrees; unset = 45."""
+    """Angle of the dot grid for HALFTONE and NEWSPRINT in degrees; unset = 45."""
     line_width_mm: _builtins.float
-    """Width of a line for LINE_ART in millimetres; 0 = 0.4."""
+    """Width of a line for LINE_ART and SKETCH in millimetres; 0 = 0.4."""
     invert: _builtins.bool
-    """Burn light instead of dark."""
+    """Burn light instead of dark: exactly what would not burn without it."""
+    serpentine: _builtins.bool
+    """Error diffusion turns round at the end of each row: fewer worms."""
+    ordered_size: _builtins.int
+    """Side of the matrix for ORDERED: 2, 4 or 8; 0 = 8."""
+    dot_shape: Global___DotShape.ValueType
+    """Shape of the dots for HALFTONE."""
+    threshold_low: _builtins.int
+    """Lightest edge of the blacks that BAND_THRESHOLD leaves out: greys from it up burn."""
+    adaptive_window_mm: _builtins.float
+    """Side of the surroundings for ADAPTIVE_THRESHOLD in millimetres; 0 = 3."""
+    adaptive_offset: _builtins.int
+    """Grey levels below the mean of its surroundings at which a pixel burns, for ADAPTIVE_THRESHOLD; unset = 10."""
+    relief_layers: _builtins.int
+    """Slices of RELIEF; 0 = 8."""
+    burn_preview: _builtins.bool
+    """Also make a picture of what the burn will look like. In a job it follows the item's rasters."""
     @_builtins.property
     def source(self) -> Global___Source:
         """The picture; unset inside a job."""
@@ -148,6 +488,18 @@ class OptimizeRequest(_message.Message):
     @_builtins.property
     def size(self) -> Global___PhysicalSize:
         """How large."""
+
+    @_builtins.property
+    def tone(self) -> Global___ToneAdjustments:
+        """Changes to the tones before dots are made."""
+
+    @_builtins.property
+    def power(self) -> Global___PowerRange:
+        """Powers of POWER_MAP."""
+
+    @_builtins.property
+    def burn(self) -> Global___BurnModel:
+        """The spot and the material; unset = the defaults of its fields."""
 
     def __init__(
         self,
@@ -160,15 +512,30 @@ class OptimizeRequest(_message.Message):
         halftone_angle_deg: _builtins.float | None = ...,
         line_width_mm: _builtins.float = ...,
         invert: _builtins.bool = ...,
+        tone: Global___ToneAdjustments | None = ...,
+        serpentine: _builtins.bool = ...,
+        ordered_size: _builtins.int = ...,
+        dot_shape: Global___DotShape.ValueType = ...,
+        threshold_low: _builtins.int = ...,
+        adaptive_window_mm: _builtins.float = ...,
+        adaptive_offset: _builtins.int | None = ...,
+        relief_layers: _builtins.int = ...,
+        power: Global___PowerRange | None = ...,
+        burn: Global___BurnModel | None = ...,
+        burn_preview: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_halftone_angle_deg", b"_halftone_angle_deg", "_threshold", b"_threshold", "halftone_angle_deg", b"halftone_angle_deg", "size", b"size", "source", b"source", "threshold", b"threshold"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_adaptive_offset", b"_adaptive_offset", "_halftone_angle_deg", b"_halftone_angle_deg", "_threshold", b"_threshold", "adaptive_offset", b"adaptive_offset", "burn", b"burn", "halftone_angle_deg", b"halftone_angle_deg", "power", b"power", "size", b"size", "source", b"source", "threshold", b"threshold", "tone", b"tone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_halftone_angle_deg", b"_halftone_angle_deg", "_threshold", b"_threshold", "halftone_angle_deg", b"halftone_angle_deg", "halftone_lpi", b"halftone_lpi", "invert", b"invert", "line_width_mm", b"line_width_mm", "mode", b"mode", "size", b"size", "source", b"source", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_adaptive_offset", b"_adaptive_offset", "_halftone_angle_deg", b"_halftone_angle_deg", "_threshold", b"_threshold", "adaptive_offset", b"adaptive_offset", "adaptive_window_mm", b"adaptive_window_mm", "burn", b"burn", "burn_preview", b"burn_preview", "dot_shape", b"dot_shape", "halftone_angle_deg", b"halftone_angle_deg", "halftone_lpi", b"halftone_lpi", "invert", b"invert", "line_width_mm", b"line_width_mm", "mode", b"mode", "ordered_size", b"ordered_size", "power", b"power", "relief_layers", b"relief_layers", "serpentine", b"serpentine", "size", b"size", "source", b"source", "threshold", b"threshold", "threshold_low", b"threshold_low", "tone", b"tone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__adaptive_offset: _TypeAlias = _typing.Literal["adaptive_offset"]  # noqa: Y015
+    _WhichOneofArgType__adaptive_offset: _TypeAlias = _typing.Literal["_adaptive_offset", b"_adaptive_offset"]  # noqa: Y015
     _WhichOneofReturnType__halftone_angle_deg: _TypeAlias = _typing.Literal["halftone_angle_deg"]  # noqa: Y015
     _WhichOneofArgType__halftone_angle_deg: _TypeAlias = _typing.Literal["_halftone_angle_deg", b"_halftone_angle_deg"]  # noqa: Y015
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__adaptive_offset) -> _WhichOneofReturnType__adaptive_offset | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__halftone_angle_deg) -> _WhichOneofReturnType__halftone_angle_deg | None: ...
     @_typing.overload
@@ -184,27 +551,81 @@ class OptimizeResponse(_message.Message):
 
     PICTURE_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    BURN_PREVIEW_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def picture(self) -> Global___Source:
-        """Where the 1-bit PNG is: data, or an artifact where it is too large for a message."""
+        """Where the PNG is: data, or an artifact where it is too large for a message. 1-bit, or 8-bit for POWER_MAP."""
 
     @_builtins.property
     def report(self) -> Global___RasterReport:
         """What it is."""
+
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Source]:
+        """For RELIEF the slices after the first, each within the one before."""
+
+    @_builtins.property
+    def burn_preview(self) -> Global___Source:
+        """The simulated burn as an 8-bit PNG, where it was asked for."""
 
     def __init__(
         self,
         *,
         picture: Global___Source | None = ...,
         report: Global___RasterReport | None = ...,
+        layers: _abc.Iterable[Global___Source] | None = ...,
+        burn_preview: Global___Source | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["picture", b"picture", "report", b"report"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["burn_preview", b"burn_preview", "picture", b"picture", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["picture", b"picture", "report", b"report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["burn_preview", b"burn_preview", "layers", b"layers", "picture", b"picture", "report", b"report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OptimizeResponse: _TypeAlias = OptimizeResponse  # noqa: Y015
+
+@_typing.final
+class BurnReport(_message.Message):
+    """What the simulated burn makes of a raster."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPOT_X_PX_FIELD_NUMBER: _builtins.int
+    SPOT_Y_PX_FIELD_NUMBER: _builtins.int
+    SATURATION_FIELD_NUMBER: _builtins.int
+    SHORTEST_RUN_PX_FIELD_NUMBER: _builtins.int
+    WANTED_TONE_FIELD_NUMBER: _builtins.int
+    BURNT_TONE_FIELD_NUMBER: _builtins.int
+    spot_x_px: _builtins.float
+    """Spot along the scan in pixels."""
+    spot_y_px: _builtins.float
+    """Spot across the scan in pixels."""
+    saturation: _builtins.float
+    """Saturation used."""
+    shortest_run_px: _builtins.int
+    """Fewest pixels in a run of BURN_SIMULATED; 0 for the other modes."""
+    wanted_tone: _builtins.float
+    """Mean darkness of the picture as it should burn, 0–1."""
+    burnt_tone: _builtins.float
+    """Mean darkness of the simulated burn, 0–1."""
+    def __init__(
+        self,
+        *,
+        spot_x_px: _builtins.float = ...,
+        spot_y_px: _builtins.float = ...,
+        saturation: _builtins.float = ...,
+        shortest_run_px: _builtins.int = ...,
+        wanted_tone: _builtins.float = ...,
+        burnt_tone: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["burnt_tone", b"burnt_tone", "saturation", b"saturation", "shortest_run_px", b"shortest_run_px", "spot_x_px", b"spot_x_px", "spot_y_px", b"spot_y_px", "wanted_tone", b"wanted_tone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BurnReport: _TypeAlias = BurnReport  # noqa: Y015
 
 @_typing.final
 class RasterReport(_message.Message):
@@ -221,6 +642,13 @@ class RasterReport(_message.Message):
     BURNT_SHARE_FIELD_NUMBER: _builtins.int
     THRESHOLD_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    ADJUSTMENTS_FIELD_NUMBER: _builtins.int
+    RESAMPLED_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    TRANSPARENT_SHARE_FIELD_NUMBER: _builtins.int
+    MEAN_POWER_FIELD_NUMBER: _builtins.int
+    BURN_FIELD_NUMBER: _builtins.int
     mode: Global___RasterMode.ValueType
     """Mode used."""
     width_px: _builtins.int
@@ -236,10 +664,30 @@ class RasterReport(_message.Message):
     burnt_share: _builtins.float
     """Share of pixels that burn, 0–1."""
     threshold: _builtins.int
-    """Level used by THRESHOLD and SILHOUETTE; 0 for the other modes."""
+    """Level used by THRESHOLD, BAND_THRESHOLD and SILHOUETTE; 0 for the other modes."""
+    resampled: _builtins.bool
+    """The picture's pixels were not the raster's."""
+    layers: _builtins.int
+    """1-bit pictures: 1, for RELIEF its slices, 0 for POWER_MAP."""
+    transparent_share: _builtins.float
+    """Share of pixels that are wholly transparent, 0–1."""
+    mean_power: _builtins.float
+    """Mean share of full power over all pixels; for a 1-bit picture its burnt share."""
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What the caller should know."""
+
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why AUTO chose `mode`; empty for the other modes."""
+
+    @_builtins.property
+    def adjustments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What was done to the tones, in order."""
+
+    @_builtins.property
+    def burn(self) -> Global___BurnReport:
+        """The simulated burn; set where the request has `burn` or asks for the preview, and for BURN_SIMULATED."""
 
     def __init__(
         self,
@@ -253,10 +701,17 @@ class RasterReport(_message.Message):
         burnt_share: _builtins.float = ...,
         threshold: _builtins.int = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
+        adjustments: _abc.Iterable[_builtins.str] | None = ...,
+        resampled: _builtins.bool = ...,
+        layers: _builtins.int = ...,
+        transparent_share: _builtins.float = ...,
+        mean_power: _builtins.float = ...,
+        burn: Global___BurnReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["burn", b"burn"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["burnt_share", b"burnt_share", "dpi", b"dpi", "height_mm", b"height_mm", "height_px", b"height_px", "mode", b"mode", "threshold", b"threshold", "warnings", b"warnings", "width_mm", b"width_mm", "width_px", b"width_px"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustments", b"adjustments", "burn", b"burn", "burnt_share", b"burnt_share", "dpi", b"dpi", "height_mm", b"height_mm", "height_px", b"height_px", "layers", b"layers", "mean_power", b"mean_power", "mode", b"mode", "reasons", b"reasons", "resampled", b"resampled", "threshold", b"threshold", "transparent_share", b"transparent_share", "warnings", b"warnings", "width_mm", b"width_mm", "width_px", b"width_px"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

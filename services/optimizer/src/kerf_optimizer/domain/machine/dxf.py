@@ -16,12 +16,12 @@ from ezdxf.filemanagement import new, read
 from ezdxf.lldxf.const import DXFError
 from ezdxf.units import MM
 
-from kerf_core.errors import Internal
 from kerf_optimizer.domain.geometry import Path
+from kerf_optimizer.domain.machine.comparison import compare_layers, differs
 from kerf_optimizer.domain.machine.work import Layer
 
 VERSION = "R2010"
-TOLERANCE_MM = 0.002
+CHECK = "dxf-read-back"
 DIGITS = 6
 
 
@@ -50,32 +50,13 @@ def check_dxf(data: bytes, layers: Sequence[Layer]) -> str:
     try:
         document = read(io.StringIO(data.decode("utf-8")))
     except (DXFError, ValueError) as error:
-        raise _differs("the file cannot be read") from error
+        raise differs(CHECK, "the file cannot be read") from error
     if document.audit().has_errors or document.units != MM:
-        raise _differs("the file has errors or is not in millimetres")
+        raise differs(CHECK, "the file has errors or is not in millimetres")
     found: dict[str, list[Path]] = {layer.name: [] for layer in layers}
     for entity in document.modelspace():
         if not isinstance(entity, LWPolyline) or entity.dxf.layer not in found:
-            raise _differs(f"an entity {entity.dxftype()} that was not written")
+            raise differs(CHECK, f"an entity {entity.dxftype()} that was not written")
         points = np.array([(x, y) for x, y, *_ in entity.get_points("xy")], dtype=np.float64)
         found[entity.dxf.layer].append(Path(points, bool(entity.closed)))
-    count = 0
-    for layer in layers:
-        count += compare_paths(found[layer.name], layer.paths, "dxf-read-back", layer.name)
-    return f"{count} polylines on {len(layers)} layers within {TOLERANCE_MM} mm, units millimetres"
-
-
-def compare_paths(found: Sequence[Path], meant: Sequence[Path], check: str, layer: str) -> int:
-    """Compare paths in order and return their number; raises Internal (READ_BACK)."""
-    if len(found) != len(meant):
-        raise _differs(f"layer {layer} has {len(found)} paths instead of {len(meant)}", check)
-    for one, other in zip(found, meant, strict=True):
-        if one.closed != other.closed or one.points_mm.shape != other.points_mm.shape:
-            raise _differs(f"a path of layer {layer} has other nodes", check)
-        if float(np.abs(one.points_mm - other.points_mm).max()) > TOLERANCE_MM:
-            raise _differs(f"a path of layer {layer} lies elsewhere", check)
-    return len(meant)
-
-
-def _differs(text: str, check: str = "dxf-read-back") -> Internal:
-    return Internal("READ_BACK", f"Check {check} failed, the files were thrown away: {text}.")
+    return f"{compare_layers(CHECK, layers, found)}; units millimetres"

@@ -8,8 +8,10 @@ from html import escape
 from html.parser import HTMLParser
 
 from kerf_core.errors import Internal
+from kerf_optimizer.domain.machine.gcode import wants_air
 from kerf_optimizer.domain.machine.layered_svg import printable
 from kerf_optimizer.domain.machine.work import Layer, Work
+from kerf_optimizer.domain.presets import AirAssist
 
 SECONDS_PER_MINUTE = 60
 CHECKLIST = (
@@ -63,7 +65,9 @@ def _facts(work: Work, estimated_seconds: float) -> str:
     rows = (
         ("Material", f"{work.material.description} ({work.material.name})"),
         ("Machine", f"{work.machine.description} ({work.machine.name})"),
+        ("Controller", f"G-code for {work.machine.dialect.value}"),
         ("Controller settings", ", ".join(work.machine.required_settings)),
+        ("Air assist", _air(work)),
         ("Focus", work.machine.focus_note),
         ("Zero", "X0 Y0 is the front left corner of the bed; the head parks at the front left."),
         ("Burnt area", size),
@@ -80,8 +84,15 @@ def _facts(work: Work, estimated_seconds: float) -> str:
     return _table((), ((escape(name), escape(value)) for name, value in rows))
 
 
+def _air(work: Work) -> str:
+    if work.machine.air_assist is AirAssist.NONE:
+        return "not known to kerf: switch it on by hand for cuts, if there is one"
+    airy = [layer.name for layer in work.layers if wants_air(layer, work.machine)]
+    return f"switched by the file ({work.machine.air_assist.value}) for {', '.join(airy) or 'no layer'}, then off (M9)"
+
+
 def _operations(layers: Sequence[Layer]) -> str:
-    head = ("Operation", "Kind", "Power", "Speed", "Passes", "Line interval", "Preset")
+    head = ("Operation", "Kind", "Power", "Speed", "Passes", "Line interval", "Kerf", "Preset")
     rows = (
         (
             '<span class="swatch" style="background:#{:02x}{:02x}{:02x}"></span>'.format(*layer.rgb)
@@ -91,6 +102,7 @@ def _operations(layers: Sequence[Layer]) -> str:
             f"{layer.feed_mm_per_min} mm/min",
             str(layer.passes),
             f"{layer.interval_mm:g} mm" if layer.interval_mm else "–",
+            f"{layer.preset.kerf_mm:g} mm" if layer.preset.kerf_mm else "not known",
             escape(layer.preset.name)
             + ("" if layer.preset.verified else "<br><b>unverified: run the test grid first</b>"),
         )

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from kerf_core.errors import Internal
 from kerf_optimizer.domain.geometry import Path
-from kerf_optimizer.domain.machine.dxf import compare_paths
+from kerf_optimizer.domain.machine.comparison import TOLERANCE_MM, compare_layers, differs
 from kerf_optimizer.domain.machine.work import Layer, PlacedRaster
 from kerf_optimizer.domain.presets import MachineProfile, OperationKind
 
+CHECK = "svg-read-back"
 HAIRLINE_MM = 0.1
 _OUTLINE = re.compile(r"(?:M-?\d++\.\d++,-?\d++\.\d++(?: -?\d++\.\d++,-?\d++\.\d++)++Z? ?)*+")
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -70,14 +71,15 @@ def _image(raster: PlacedRaster, height_mm: float) -> str:
     rows, columns = raster.burn.shape
     width, height = columns * raster.pitch_mm, rows * raster.pitch_mm
     x, y = raster.left_mm, height_mm - raster.front_mm - height
-    data = base64.b64encode(_png(raster.burn)).decode("ascii")
+    data = base64.b64encode(png_of(raster.burn)).decode("ascii")
     return (
         f'<image x="{x:.3f}" y="{y:.3f}" width="{width:.6g}" height="{height:.6g}" preserveAspectRatio="none" '
         f'style="image-rendering:pixelated" href="{_PREFIX}{data}"/>'
     )
 
 
-def _png(burn: NDArray[np.bool_]) -> bytes:
+def png_of(burn: NDArray[np.bool_]) -> bytes:
+    """A 1-bit PNG, black = burn, that does not say its size."""
     grey = np.where(burn, 0, 255).astype(np.uint8)
     done, data = cv2.imencode(".png", grey, [cv2.IMWRITE_PNG_BILEVEL, 1])
     if not done:
@@ -89,28 +91,28 @@ def check_layered_svg(data: bytes, layers: Sequence[Layer], machine: MachineProf
     """Read the file back and compare size, layers, paths and pixels. Returns what was compared; raises Internal."""
     root = defusedxml.ElementTree.fromstring(data)
     if root.get("width") != f"{machine.bed_width_mm:g}mm" or root.get("height") != f"{machine.bed_height_mm:g}mm":
-        raise _differs("the page is not the bed")
+        raise differs(CHECK, "the page is not the bed")
     groups = root.findall(f"{_SVG}g")
     if [group.get("id") for group in groups] != [layer.name for layer in layers]:
-        raise _differs("the layers differ")
-    paths = pictures = 0
+        raise differs(CHECK, "the layers differ")
+    found: dict[str, list[Path]] = {}
+    pictures = 0
     for group, layer in zip(groups, layers, strict=True):
-        found = [path for element in group.findall(f"{_SVG}path") for path in _read_paths(element, machine)]
-        paths += compare_paths(found, layer.paths, "svg-read-back", layer.name)
+        found[layer.name] = [path for element in group.findall(f"{_SVG}path") for path in _read_paths(element, machine)]
         images = group.findall(f"{_SVG}image")
         if len(images) != len(layer.rasters):
-            raise _differs("a picture is missing")
+            raise differs(CHECK, "a picture is missing")
         for image, raster in zip(images, layer.rasters, strict=True):
             _check_image(image, raster, machine)
         pictures += len(images)
-    return f"{paths} paths within 0.002 mm and {pictures} picture(s) pixel by pixel on {len(layers)} layers"
+    return f"{compare_layers(CHECK, layers, found)}; {pictures} picture(s) pixel by pixel; page in true size"
 
 
 def _read_paths(element: ElementTree.Element, machine: MachineProfile) -> list[Path]:
     """Subpaths of one element in machine coordinates; nothing but moves, straight lines and closings is understood."""
     outline = element.get("d", "")
     if not _OUTLINE.fullmatch(outline):
-        raise _differs("an outline that is not straight lines")
+        raise differs(CHECK, "an outline that is not straight lines")
     out = []
     for subpath in outline.split("M")[1:]:
         numbers = np.array(subpath.rstrip("Z ").replace(",", " ").split(), dtype=np.float64).reshape(-1, 2)
@@ -123,14 +125,10 @@ def _check_image(image: ElementTree.Element, raster: PlacedRaster, machine: Mach
     raw = base64.b64decode(image.get("href", "").removeprefix(_PREFIX))
     grey = cv2.imdecode(np.frombuffer(raw, dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
     if grey is None or not np.array_equal(grey == 0, raster.burn):
-        raise _differs("a picture has other pixels")
+        raise differs(CHECK, "a picture has other pixels")
     rows, columns = raster.burn.shape
     size = np.array([columns, rows]) * raster.pitch_mm
     meant = [raster.left_mm, machine.bed_height_mm - raster.front_mm - size[1], *size]
     found = [float(image.get(name, "nan")) for name in ("x", "y", "width", "height")]
-    if not np.allclose(found, meant, rtol=0, atol=0.002):
-        raise _differs("a picture lies elsewhere")
-
-
-def _differs(text: str) -> Internal:
-    return Internal("READ_BACK", f"Check svg-read-back failed, the files were thrown away: {text}.")
+    if not np.allclose(found, meant, rtol=0, atol=TOLERANCE_MM):
+        raise differs(CHECK, "a picture lies elsewhere")

@@ -7,11 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from kerf_optimizer.domain.machine.arcs import Points, arc_box
+from kerf_optimizer.domain.machine.grammar import ARC_WORDS, BEAM_CONSTANT, BEAM_DYNAMIC, BEAM_OFF
 from kerf_optimizer.domain.machine.lint_rules import Finding, LintRules, Rule
-from kerf_optimizer.domain.machine.reader import BEAM_CONSTANT, BEAM_DYNAMIC, BEAM_OFF, Motions, Program, last_index
+from kerf_optimizer.domain.machine.reader import Motions, Program, last_index
 
 TOLERANCE_MM = 0.0005
 """Half of the last digit of a coordinate."""
+ARC_TOLERANCE_MM = 0.005
+"""GRBL refuses arcs that are worse."""
+FAR_MM = 1e7
+"""No centre lies so far away; its arithmetic would overflow, and the arc is found by its tolerance."""
 TOLERANCE_ENERGY = 1.01
 """S and F are whole numbers: a cap that was just met may be passed by their rounding."""
 SECONDS_PER_MINUTE = 60
@@ -24,6 +30,7 @@ def findings(program: Program, moves: Motions, rules: LintRules) -> list[Finding
         *_stationary(program, moves),
         *_power(program, moves, rules),
         *_feed(program, moves, rules),
+        *_arcs(program, moves),
         *_bed(moves, rules),
     ]
 
@@ -70,7 +77,7 @@ def _power(program: Program, moves: Motions, rules: LintRules) -> Iterator[Findi
     if rules.s_limit > 0:
         message = f"S over {rules.s_limit:g}, the most that was planned"
         yield from _at(lines[s > rules.s_limit], Rule.POWER_OVER_PLAN, message)
-    feeding = moves.mode == 1
+    feeding = moves.mode != 0
     unknown = feeding & np.isnan(moves.s)
     yield from _at(moves.line[unknown], Rule.POWER_UNKNOWN, "a feed move before any S")
     off = feeding & (moves.beam == BEAM_OFF) & (moves.s > 0)
@@ -102,12 +109,57 @@ def _last_line(lines: NDArray[np.int64], line_count: int) -> NDArray[np.int64]:
     return np.where(last >= 0, np.append(lines, -1)[last], -1)
 
 
+def _arcs(program: Program, moves: Motions) -> Iterator[Finding]:
+    """Each arc says its own G2 or G3 and I or J, and its end lies as far from the centre as its start."""
+    g_lines, g = program.words("G")
+    own = g_lines[np.isin(g, ARC_WORDS)]
+    arcs = moves.arcs
+    lines = moves.line[arcs]
+    ij_lines = program.line[np.isin(program.letter, [ord("I"), ord("J")])]
+    stray = np.unique(ij_lines[~np.isin(ij_lines, own)])
+    yield from _at(stray, Rule.ARC, "I and J belong to G2 and G3")
+    yield from _at(own[~np.isin(own, moves.line)], Rule.ARC, "an arc without an end")
+    yield from _at(lines[~np.isin(lines, own)], Rule.ARC, "an arc must say its own G2 or G3")
+    centred = ~np.isnan(moves.i_mm[arcs])
+    yield from _at(lines[~centred], Rule.ARC, "an arc needs I or J")
+    start, end, center = _arc_ends(moves, arcs)
+    with np.errstate(all="ignore"):
+        radius = np.hypot(*(start - center).T)
+        off_mm = np.abs(np.hypot(*(end - center).T) - radius)
+        bad = centred & ~((radius > 0) & (off_mm <= ARC_TOLERANCE_MM))
+    yield from _at(lines[bad], Rule.ARC, f"an arc's end is off its circle by more than {ARC_TOLERANCE_MM} mm")
+    full = (start == end).all(axis=1)
+    yield from _at(lines[full], Rule.ARC, "a full circle, or none: controllers differ; write two arcs")
+
+
+def _arc_ends(moves: Motions, arcs: NDArray[np.int64]) -> tuple[Points, Points, Points]:
+    """Start, end and centre of arcs, (k, 2) each; NaN where they are not known."""
+    targets = np.stack([moves.x_mm, moves.y_mm], axis=1)
+    start = np.where((arcs > 0)[:, None], targets[arcs - 1], np.nan)
+    with np.errstate(all="ignore"):
+        center = start + np.stack([moves.i_mm[arcs], moves.j_mm[arcs]], axis=1)
+    return start, targets[arcs], center
+
+
+def _boxes(moves: Motions) -> tuple[Points, Points]:
+    """The box that each move's end, or each arc as a whole, lies in: lower and upper corners (n, 2)."""
+    low = np.stack([moves.x_mm, moves.y_mm], axis=1)
+    high = low.copy()
+    arcs = moves.arcs
+    start, end, center = _arc_ends(moves, arcs)
+    with np.errstate(all="ignore"):
+        known = np.isfinite(start + end + center).all(axis=1) & (np.abs(center) < FAR_MM).all(axis=1)
+    turn = np.where(moves.mode[arcs] == ARC_WORDS[0], -1, 1).astype(np.int8)
+    low[arcs[known]], high[arcs[known]] = arc_box(start[known], end[known], center[known], turn[known])
+    return low, high
+
+
 def _bed(moves: Motions, rules: LintRules) -> Iterator[Finding]:
-    """Ends of moves inside the bed less its margin; straight moves between such ends lie inside too."""
+    """Moves inside the bed less its margin: straight ones between ends that lie inside do, arcs are looked at whole."""
     low = rules.margin_mm - TOLERANCE_MM
-    right = rules.machine.bed_width_mm - rules.margin_mm + TOLERANCE_MM
-    back = rules.machine.bed_height_mm - rules.margin_mm + TOLERANCE_MM
-    out = (moves.x_mm < low) | (moves.x_mm > right) | (moves.y_mm < low) | (moves.y_mm > back)
+    high = np.array([rules.machine.bed_width_mm, rules.machine.bed_height_mm]) - rules.margin_mm + TOLERANCE_MM
+    lower, upper = _boxes(moves)
+    out = (lower < low).any(axis=1) | (upper > high).any(axis=1)
     feeding = moves.mode != 0
     burning = feeding & moves.burning
     for chosen, rule in (

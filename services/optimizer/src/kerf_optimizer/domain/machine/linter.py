@@ -1,4 +1,4 @@
-"""The safety linter: says what is dangerous or wrong in a G-code text for one machine and material.
+"""The safety linter: says what is dangerous or wrong in a G-code text for one machine, its dialect and a material.
 
 It works on the text alone, through the reader; it knows nothing of the writer and of what the program should draw.
 It is a white list: what it does not know is a violation. No G-code leaves kerf with one.
@@ -14,18 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerf_optimizer.domain.machine import lint_moves
+from kerf_optimizer.domain.machine.grammar import BEAM_CONSTANT, BEAM_DYNAMIC, BEAM_OFF, MOTION_WORDS, grammar_of
 from kerf_optimizer.domain.machine.lint_rules import Finding, LintRules, Rule
-from kerf_optimizer.domain.machine.reader import Program, read_motions, read_program
-from kerf_optimizer.domain.presets import LaserMode
+from kerf_optimizer.domain.machine.reader import Program, read_motions, read_program, stated_dialect
+from kerf_optimizer.domain.presets import AirAssist
 
 MAX_LINE_CHARS = 79
 """GRBL 1.1's line buffer holds 80 bytes with the closing zero."""
-ALLOWED_G = (0, 1, 4, 17, 21, 90, 94)
-ALLOWED_M = (2, 3, 4, 5, 8, 9, 30)
-ALLOWED_LETTERS = "GMXYZSFP"
-ARCS = (2, 3)
+ALLOWED_G = (*MOTION_WORDS, 4)
+ALLOWED_M = (3, 4, 5, 9)
+OTHER_MODES = (20, 91, 93, 95)
+"""Not allowed, but found by rules of their own."""
+ALLOWED_LETTERS = "GMXYZSFPIJ"
+AIR_ON, AIR_OFF = (7, 8), 9
 MODAL_GROUPS_G = ((0, 1, 2, 3, 80), (17, 18, 19), (20, 21), (90, 91), (93, 94, 95))
-MODAL_GROUPS_M = ((2, 30), (3, 4, 5))
+MODAL_GROUPS_M = ((2, 30), (3, 4, 5), (7, 8, 9))
 HEADER_SENTENCE = "never leave a burning laser unattended"
 
 _NOT_PLAIN = re.compile(rb"[\x80-\xff]")
@@ -45,10 +48,10 @@ class Violation:
 
 def lint(text: bytes, rules: LintRules) -> list[Violation]:
     """Everything wrong in the program, in order of lines, at most `rules.max_findings` per rule. Never raises."""
-    program = read_program(text)
+    program = read_program(text, rules.machine.dialect)
     findings = [*_material(rules), *_characters(program), *_header(program, rules), *_commands(program, rules)]
     if program.line.size:
-        findings += [*_frame(program), *_modes(program)]
+        findings += [*_frame(program), *_end(program), *_modes(program), *_dialect(program, rules)]
         findings += lint_moves.findings(program, read_motions(program), rules)
     else:
         findings.append(Finding(Rule.NOTHING_TO_RUN, -1, "the program has no commands"))
@@ -113,6 +116,8 @@ def _header(program: Program, rules: LintRules) -> Iterator[Finding]:
     header = program.text[:end].decode("ascii", errors="replace")
     wanted = [HEADER_SENTENCE, f"machine: {rules.machine.name}", f"material: {rules.material.name}"]
     wanted += list(rules.machine.required_settings)
+    if stated_dialect(program.text[:end]) is not rules.machine.dialect:
+        yield Finding(Rule.HEADER_MISSING, -1, f"a comment must say: dialect: {rules.machine.dialect.value}")
     joined = " ".join(line.lstrip("; ") for line in header.splitlines())
     for sentence in wanted:
         if sentence not in joined:
@@ -128,20 +133,20 @@ def _commands(program: Program, rules: LintRules) -> Iterator[Finding]:
     alone = ~np.isin(p_lines, g_lines[g == 4])
     yield from _at(p_lines[alone], Rule.FORBIDDEN_COMMAND, "P without a dwell")
     m_lines, m = program.words("M")
-    special = (*ALLOWED_G, *ARCS, 20, 91, 93, 95)
-    yield from _at(g_lines[~np.isin(g, special)], Rule.FORBIDDEN_COMMAND, "a G word that kerf does not allow")
-    yield from _at(m_lines[~np.isin(m, ALLOWED_M)], Rule.FORBIDDEN_COMMAND, "an M word that kerf does not allow")
-    yield from _at(g_lines[np.isin(g, ARCS)], Rule.ARC, "arcs are not supported")
+    grammar = grammar_of(program.dialect)
+    known_g = (*ALLOWED_G, *grammar.modes, *OTHER_MODES)
+    known_m = [*ALLOWED_M, *grammar.end_words]
+    if rules.machine.air_assist is not AirAssist.NONE:
+        known_m.append(int(rules.machine.air_assist.value[1:]))
+    yield from _at(g_lines[~np.isin(g, known_g)], Rule.FORBIDDEN_COMMAND, "a G word that kerf does not allow")
+    yield from _at(m_lines[~np.isin(m, known_m)], Rule.FORBIDDEN_COMMAND, "an M word that kerf does not allow")
     if not rules.machine.has_z:
         yield from _at(program.words("Z")[0], Rule.Z_MOVE, "the machine has no Z")
-    if rules.machine.laser_mode is LaserMode.DYNAMIC:
-        message = "constant power (M3) on a machine whose profile asks for dynamic power (M4)"
-        yield from _at(m_lines[m == 3], Rule.CONSTANT_POWER, message)
     for letter, groups in (("G", MODAL_GROUPS_G), ("M", MODAL_GROUPS_M)):
         lines, values = program.words(letter)
         for group in groups:
             yield from _at(_repeated(lines[np.isin(values, group)]), Rule.CONTRADICTION, "two words of one modal group")
-    for letter in "XYZSFP":
+    for letter in "XYZSFPIJ":
         yield from _at(_repeated(program.words(letter)[0]), Rule.CONTRADICTION, f"{letter} twice")
 
 
@@ -162,11 +167,47 @@ def _frame(program: Program) -> Iterator[Finding]:
     s_at_last = s[s_lines == last_on]
     if not beam.any() or m[beam][-1] != 5 or not s_at_last.size or s_at_last[-1] != 0:
         yield Finding(Rule.NOT_OFF_LAST, int(program.line[-1]), "the last beam command must be M5 S0")
-    ends = m_lines[np.isin(m, (2, 30))]
+
+
+def _end(program: Program) -> Iterator[Finding]:
+    """The program ends with its end word, or with the beam's off where the dialect has none; nothing comes after."""
+    m_lines, m = program.words("M")
+    last = int(program.line[-1])
+    end_words = grammar_of(program.dialect).end_words
+    ends = m_lines[np.isin(m, end_words or (BEAM_OFF,))]
     if not ends.size:
-        yield Finding(Rule.NO_END, int(program.line[-1]), "the program must end with M2")
-    elif int(program.line[-1]) > ends[0] or (program.malformed > ends[0]).any():
-        yield Finding(Rule.TEXT_AFTER_END, int(ends[0]) + 1, "commands after the end of the program")
+        yield Finding(Rule.NO_END, last, "the program must end with M2")
+        return
+    end = int(ends[0] if end_words else ends[-1])
+    if not end_words and last > end:
+        yield Finding(Rule.NO_END, last, "the last command must be M5 S0")
+    if last > end or (program.malformed > end).any():
+        yield Finding(Rule.TEXT_AFTER_END, end + 1, "commands after the end of the program")
+
+
+def _dialect(program: Program, rules: LintRules) -> Iterator[Finding]:
+    """What this dialect wants of beam words, lines and moves, and that the air assist is switched off again."""
+    grammar = grammar_of(program.dialect)
+    g_lines, m_lines, m = program.words("G")[0], *program.words("M")
+    wrong = m_lines[np.isin(m, (BEAM_CONSTANT, BEAM_DYNAMIC)) & (m != grammar.beam_word)]
+    if grammar.beam_word == BEAM_DYNAMIC:
+        message = "constant power (M3) on a machine whose profile asks for dynamic power (M4)"
+        yield from _at(wrong, Rule.CONSTANT_POWER, message)
+    else:
+        yield from _at(wrong, Rule.WRONG_BEAM_WORD, f"{rules.machine.dialect.value} switches on with M3")
+    if grammar.inline:
+        bare = m_lines[(m == grammar.beam_word) & ~np.isin(m_lines, program.inline)]
+        yield from _at(bare, Rule.INLINE_MISSING, "M3 without I does not follow the S of moves")
+    if grammar.one_command:
+        commands = np.sort(np.concatenate([g_lines, m_lines]))
+        yield from _at(_repeated(commands), Rule.SEVERAL_COMMANDS, "the controller takes one command per line")
+    if grammar.own_motion:
+        moving = np.unique(program.line[np.isin(program.letter, [ord(axis) for axis in "XYZ"])])
+        alone = moving[~np.isin(moving, g_lines)]
+        yield from _at(alone, Rule.MOTION_WORD_MISSING, "the move does not say its G word")
+    air = np.isin(m, (*AIR_ON, AIR_OFF))
+    if air.any() and m[air][-1] != AIR_OFF:
+        yield Finding(Rule.AIR_LEFT_ON, int(m_lines[air][-1]), "the air assist is left on: M9 is missing")
 
 
 def _modes(program: Program) -> Iterator[Finding]:
@@ -174,6 +215,7 @@ def _modes(program: Program) -> Iterator[Finding]:
     moving = program.has("X") | program.has("Y") | program.has("Z")
     first_move = int(np.argmax(moving)) if moving.any() else program.line_count
     g_lines, g = program.words("G")
+    stated = grammar_of(program.dialect).modes
     for good, bad, rule, message in (
         (21, (20,), Rule.NOT_MILLIMETRES, "millimetres (G21) only"),
         (90, (91,), Rule.NOT_ABSOLUTE, "absolute positions (G90) only"),
@@ -182,5 +224,5 @@ def _modes(program: Program) -> Iterator[Finding]:
     ):
         yield from _at(g_lines[np.isin(g, bad)], rule, message)
         said = g_lines[g == good]
-        if not said.size or said[0] > first_move:
+        if good in stated and (not said.size or said[0] > first_move):
             yield Finding(rule, min(first_move, program.line_count - 1), f"{message}: not said before the first move")

@@ -1,4 +1,4 @@
-"""Reads G-code back: words, then moves. Shares nothing with the writer but the RS-274 grammar that GRBL 1.1 takes.
+"""Reads G-code back: words, then moves, as the controller of one dialect would. Shares nothing with the writer.
 
 A line that is not `letter number letter number …` is not guessed at: it is listed as malformed and read as empty.
 """
@@ -11,25 +11,43 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kerf_optimizer.domain.machine.grammar import (
+    ARC_WORDS,
+    BEAM_CONSTANT,
+    BEAM_DYNAMIC,
+    BEAM_OFF,
+    MOTION_WORDS,
+    grammar_of,
+)
+from kerf_optimizer.domain.presets import Dialect
+
+__all__ = ["BEAM_CONSTANT", "BEAM_DYNAMIC", "BEAM_OFF", "MOTION_WORDS", "Motions", "Program"]
+__all__ += ["last_index", "read_motions", "read_program", "stated_dialect"]
+
 # Possessive quantifiers: a hostile line costs linear time.
-_COMMENT = re.compile(rb";[^\n]*+|\([^()\n]*+\)")
+_COMMENT = re.compile(rb";[^\n]*+")
+_COMMENT_OR_PARENTHESES = re.compile(rb";[^\n]*+|\([^()\n]*+\)")
+_STATED = re.compile(rb"^; dialect: ([a-z0-9-]{1,40})\r?$", re.MULTILINE)
+_HEADER_BYTES = 8192
+_INLINE = re.compile(rb"(?<=\bM[345] )I(?= |\r?$)", re.MULTILINE)
+"""The letter I without a number behind a beam word."""
 _MALFORMED_LINE = re.compile(rb"^(?! *+(?:[A-Z][+-]?+(?:\d++(?:\.\d*+)?+|\.\d++) *+)*+\r?$)[^\n]*+", re.MULTILINE)
 _BLANKS = bytes(32 if 65 <= code <= 90 or code in (10, 13) else code for code in range(256))
 _NEWLINE = 10
 _A, _Z = ord("A"), ord("Z")
-
-BEAM_OFF, BEAM_CONSTANT, BEAM_DYNAMIC = 5, 3, 4
-"""M words of the beam."""
-MOTION_WORDS = (0, 1, 2, 3)
-"""G words that move: rapid, straight, two arcs."""
+_STEP_DIGITS = 6
+"""A share of power times its steps is a whole number but for the last bits of a float."""
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
     """Words of a program in order: `line` int64 (0-based), `letter` uint8 (ASCII), `value` float64, each (words,).
 
-    `malformed` lists the 0-based lines that are no words. `text` is the whole file.
+    `malformed` lists the 0-based lines that are no words, `inline` those whose beam word has a bare I. `text` is the
+    whole file.
     """
+
+    dialect: Dialect
 
     text: bytes
     line_starts: NDArray[np.int64]
@@ -37,6 +55,7 @@ class Program:
     letter: NDArray[np.uint8]
     value: NDArray[np.float64]
     malformed: NDArray[np.int64]
+    inline: NDArray[np.int64]
 
     @property
     def line_count(self) -> int:
@@ -66,6 +85,13 @@ class Program:
         last = last_index(lines, self.line_count)
         return np.where(last >= 0, np.append(values, start)[last], start)
 
+    def on_line(self, letter: str) -> NDArray[np.float64]:
+        """The value that each line itself says, float64 (lines,); NaN where it says none."""
+        lines, values = self.words(letter)
+        said = np.full(self.line_count, np.nan)
+        said[lines] = values
+        return said
+
     def line_text(self, line: int) -> str:
         """Text of a 0-based line, cut to 80 characters, without what is not printable."""
         start = int(self.line_starts[line])
@@ -75,10 +101,11 @@ class Program:
 
 @dataclass(frozen=True, eq=False)
 class Motions:
-    """Moves of a program as GRBL would make them, arrays of shape (moves,).
+    """Moves of a program as the controller would make them, arrays of shape (moves,).
 
-    `x_mm`, `y_mm` targets (NaN = never said); `mode` 0–3 as in `MOTION_WORDS`; `s` in force (NaN = never said);
-    `feed_mm_per_min` in force; `beam` the M word in force (5 before the first); `line` 0-based.
+    `x_mm`, `y_mm` targets (NaN = never said); `mode` 0–3 as in `MOTION_WORDS`; `s` in force in steps of power (NaN =
+    never said); `feed_mm_per_min` in force; `beam` the M word in force (5 before the first); `line` 0-based; `i_mm`,
+    `j_mm` from an arc's start to its centre, as the line itself says (0 where it says one of them, NaN where neither).
     """
 
     line: NDArray[np.int64]
@@ -88,6 +115,13 @@ class Motions:
     s: NDArray[np.float64]
     feed_mm_per_min: NDArray[np.float64]
     beam: NDArray[np.float64]
+    i_mm: NDArray[np.float64]
+    j_mm: NDArray[np.float64]
+
+    @property
+    def arcs(self) -> NDArray[np.int64]:
+        """Indices of the arcs."""
+        return np.flatnonzero(np.isin(self.mode, ARC_WORDS))
 
     @property
     def burning(self) -> NDArray[np.bool_]:
@@ -104,39 +138,72 @@ def last_index(lines: NDArray[np.int64], line_count: int) -> NDArray[np.int64]:
     return filled
 
 
-def read_program(text: bytes) -> Program:
-    """Split a program into words. Never fails: what is no word is listed as malformed."""
-    code = _COMMENT.sub(lambda match: b" " * len(match[0]), text)
+def stated_dialect(text: bytes) -> Dialect | None:
+    """The dialect that the header's comment states; None where it states none that is known."""
+    found = _STATED.search(text[:_HEADER_BYTES])
+    names = {dialect.value: dialect for dialect in Dialect}
+    return None if found is None else names.get(found[1].decode("ascii"))
+
+
+def read_program(text: bytes, dialect: Dialect | None = None) -> Program:
+    """Split a program into words, by the dialect given, else by the stated one, else as GRBL with M4.
+
+    Never fails: what is no word is listed as malformed.
+    """
+    dialect = dialect or stated_dialect(text) or Dialect.GRBL_M4
+    grammar = grammar_of(dialect)
+    comment = _COMMENT_OR_PARENTHESES if grammar.parentheses else _COMMENT
+    code = comment.sub(lambda match: b" " * len(match[0]), text)
     newlines = np.flatnonzero(np.frombuffer(code, dtype=np.uint8) == _NEWLINE)
     line_starts = np.append(0, newlines + 1)
     if line_starts[-1] == len(text) and len(line_starts) > 1:
         line_starts = line_starts[:-1]
+    inline: list[int] = []
     bad_starts: list[int] = []
+
+    def blank_inline(match: re.Match[bytes]) -> bytes:
+        inline.append(match.start())
+        return b" "
 
     def blank(match: re.Match[bytes]) -> bytes:
         bad_starts.append(match.start())
         return b" " * len(match[0])
 
+    if grammar.inline:
+        code = _INLINE.sub(blank_inline, code)
     code = _MALFORMED_LINE.sub(blank, code)
     raw = np.frombuffer(code, dtype=np.uint8)
     positions = np.flatnonzero((raw >= _A) & (raw <= _Z))
-    values = np.fromstring(code.translate(_BLANKS).decode("ascii"), dtype=np.float64, sep=" ")
+    values = np.fromstring(code.translate(_BLANKS).decode("ascii"), dtype=np.float64, sep=" ")[: len(positions)]
+    letters = raw[positions]
+    if grammar.steps_per_s != 1.0:
+        is_s = letters == ord("S")
+        values[is_s] = np.round(values[is_s] * grammar.steps_per_s, _STEP_DIGITS)
     return Program(
+        dialect=dialect,
         text=text,
         line_starts=line_starts,
-        line=np.searchsorted(line_starts, positions, side="right") - 1,
-        letter=raw[positions],
-        value=values[: len(positions)],
-        malformed=np.searchsorted(line_starts, np.array(bad_starts, dtype=np.int64), side="right") - 1,
+        line=_lines_of(positions, line_starts),
+        letter=letters,
+        value=values,
+        malformed=_lines_of(np.array(bad_starts, dtype=np.int64), line_starts),
+        inline=_lines_of(np.array(inline, dtype=np.int64), line_starts),
     )
+
+
+def _lines_of(positions: NDArray[np.int64], line_starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The 0-based line of each byte."""
+    return np.searchsorted(line_starts, positions, side="right") - 1
 
 
 def read_motions(program: Program) -> Motions:
     """The moves that a program makes, as if in millimetres and absolute (the linter says whether it is).
 
-    Lines with an X, Y or Z word move. Before the first motion word GRBL's default is rapid.
+    Lines with an X, Y or Z word move. Before the first motion word the default is rapid.
     """
     moving = np.flatnonzero(program.has("X") | program.has("Y") | program.has("Z"))
+    i_mm, j_mm = program.on_line("I")[moving], program.on_line("J")[moving]
+    neither = np.isnan(i_mm) & np.isnan(j_mm)
     return Motions(
         line=moving,
         x_mm=program.modal("X")[moving],
@@ -145,4 +212,6 @@ def read_motions(program: Program) -> Motions:
         s=program.modal("S")[moving],
         feed_mm_per_min=program.modal("F")[moving],
         beam=program.modal("M", (BEAM_CONSTANT, BEAM_DYNAMIC, BEAM_OFF), start=BEAM_OFF)[moving],
+        i_mm=np.where(neither, np.nan, np.nan_to_num(i_mm)),
+        j_mm=np.where(neither, np.nan, np.nan_to_num(j_mm)),
     )

@@ -8,6 +8,7 @@ from kerf_optimizer.domain.planning.spec import (
     Operation,
     OperationKind,
     OutputFormat,
+    PathStyle,
     Placement,
     PlanLimits,
     PlannedBurn,
@@ -15,6 +16,7 @@ from kerf_optimizer.domain.planning.spec import (
     PlanReport,
     PlanSpec,
     Preset,
+    ScanStyle,
     Verdict,
 )
 
@@ -25,6 +27,7 @@ __all__ = [
     "Operation",
     "OperationKind",
     "OutputFormat",
+    "PathStyle",
     "Placement",
     "PlanLimits",
     "PlanReport",
@@ -32,6 +35,7 @@ __all__ = [
     "PlannedBurn",
     "PlannedFile",
     "Preset",
+    "ScanStyle",
     "Verdict",
     "plan_burn",
 ]

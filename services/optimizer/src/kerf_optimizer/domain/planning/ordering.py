@@ -1,7 +1,9 @@
 """In which order paths burn, where closed ones start and which way open ones run.
 
-Inner paths before the paths around them, so that nothing is cut in a part that may have dropped. Within one depth the
-nearest neighbour first, then 2-opt (Croes 1958) with a bounded number of rounds. Deterministic: no clock, no chance.
+Inner paths before the paths around them, so that nothing is cut in a part that may have dropped. First the nearest
+neighbour, then 2-opt and Or-opt over neighbour lists, then many small kicks (iterated local search: Martin, Otto and
+Felten 1991), with the starts of closed paths chosen between these. Deterministic: no clock, and chance from a fixed
+seed.
 """
 
 from __future__ import annotations
@@ -11,31 +13,56 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from kerf_optimizer.domain.geometry import Path
+from kerf_optimizer.domain.planning.greedy import nearest_order
+from kerf_optimizer.domain.planning.tour import kick, settle_all
 
 Points = NDArray[np.float64]
-MAX_TWO_OPT_PATHS = 1500
-"""More paths are left as the nearest neighbour put them: 2-opt is quadratic."""
-MAX_TWO_OPT_ROUNDS = 8
+Ints = NDArray[np.int64]
 MIN_RING_NODES = 3
-_MIN_GAIN_MM = 1e-9
+MAX_DOORS = 32
+"""Nodes of a closed path that the first order looks at; later all count."""
+NEIGHBOURS = 8
+START_ROUNDS = 2
+KICKS_PER_PATH = 10
+MAX_KICKS = 60_000
+_KICKS_AT_ONCE = 2000
+_SEED = 0x9E3779B97F4A7C15
 
 
-def depths(paths: Sequence[Path]) -> NDArray[np.int64]:
+def depths(paths: Sequence[Path]) -> Ints:
     """How many closed paths lie around each path, int64 (n,). Touching counts as around; equal outlines do not."""
     depth = np.zeros(len(paths), dtype=np.int64)
+    inner, _, _ = _surroundings(paths)
+    np.add.at(depth, inner, 1)
+    return depth
+
+
+def owners(paths: Sequence[Path]) -> Ints:
+    """The smallest closed path around each path, which must be cut later; −1 = nothing is around it. int64 (n,)."""
+    owner = np.full(len(paths), -1, dtype=np.int64)
+    inner, outer, outer_mm2 = _surroundings(paths)
+    # Written from the largest to the smallest: the smallest stays.
+    for index in np.argsort(-outer_mm2, kind="stable"):
+        owner[inner[index]] = outer[index]
+    return owner
+
+
+def _surroundings(paths: Sequence[Path]) -> tuple[Ints, Ints, NDArray[np.float64]]:
+    """Pairs (inner, outer) of path indexes where a closed path lies around another path, and the outer's area."""
     rings = [i for i, path in enumerate(paths) if path.closed and len(path.points_mm) >= MIN_RING_NODES]
     if not rings:
-        return depth
+        empty = np.zeros(0, dtype=np.int64)
+        return empty, empty, np.zeros(0)
     areas = shapely.make_valid([shapely.Polygon(paths[i].points_mm) for i in rings])
     ring_mm2 = shapely.area(areas)
     lines = np.array([shapely.LineString(_run(path)) for path in paths], dtype=object)
     own_mm2 = np.array([abs(path.area_mm2) for path in paths])
     inner, outer = shapely.STRtree(areas).query(lines, predicate="covered_by")
     around = (ring_mm2[outer] > own_mm2[inner] * (1 + 1e-9)) & (np.array(rings)[outer] != inner)
-    np.add.at(depth, inner[around], 1)
-    return depth
+    return inner[around], np.array(rings)[outer[around]], ring_mm2[outer[around]]
 
 
 def _run(path: Path) -> Points:
@@ -44,96 +71,146 @@ def _run(path: Path) -> Points:
 
 
 def order_runs(paths: Sequence[Path], start_mm: Points, check_cancelled: Callable[[], None]) -> list[Points]:
-    """All paths once as runs of points (n, 2), in an order with little travel from `start_mm` (2,)."""
+    """All paths once as runs of points (n, 2), in an order with little travel from `start_mm` (2,).
+
+    Never more travel than in the order given. Calls `check_cancelled` often and passes on what it raises.
+    """
+    return [run for _, run in order_owned(paths, start_mm, np.full(len(paths), -1), check_cancelled)]
+
+
+def order_owned(
+    paths: Sequence[Path], start_mm: Points, owner: Ints, check_cancelled: Callable[[], None]
+) -> list[tuple[int, Points]]:
+    """As `order_runs`, with the index of each path; a path comes before `owner[i]`, the index of another (−1 = any).
+
+    With owners the order given may have less travel, since it need not keep to them.
+    """
     if not paths:
         return []
-    sequence, flipped = _nearest_neighbour(paths, start_mm, check_cancelled)
-    if len(paths) <= MAX_TWO_OPT_PATHS:
-        sequence, flipped = _two_opt(paths, sequence, flipped, start_mm, check_cancelled)
-    runs = []
-    here = start_mm
-    for index, flip in zip(sequence.tolist(), flipped.tolist(), strict=True):
-        run = _run_from(paths[index], bool(flip), here)
-        here = run[-1]
-        runs.append(run)
-    return runs
+    start = np.array(start_mm, dtype=np.float64)
+    tour = _Tour(paths, start, owner)
+    tour.settle()
+    for _ in range(START_ROUNDS):
+        check_cancelled()
+        tour.choose_starts()
+        tour.settle()
+    tour.kick(min(KICKS_PER_PATH * len(paths), MAX_KICKS), check_cancelled)
+    tour.choose_starts()
+    found = tour.runs()
+    as_given = [(index, _run(path)) for index, path in enumerate(paths)]
+    if (owner < 0).all() and _travel_mm(as_given, start) < _travel_mm(found, start):
+        return as_given
+    return found
 
 
-def _run_from(path: Path, flip: bool, here: Points) -> Points:
-    """The path as a run; a closed one starts at the node nearest to `here`."""
-    if not path.closed:
-        return path.points_mm[::-1] if flip else path.points_mm
-    nearest = int(np.argmin(np.sum((path.points_mm - here) ** 2, axis=1)))
-    ring = np.roll(path.points_mm, -nearest, axis=0)
-    return np.concatenate([ring, ring[:1]])
+def _travel_mm(runs: Sequence[tuple[int, Points]], start_mm: Points) -> float:
+    heads = np.array([run[0] for _, run in runs])
+    tails = np.array([start_mm, *(run[-1] for _, run in runs[:-1])])
+    return float(np.hypot(*(heads - tails).T).sum())
 
 
-def _ends(paths: Sequence[Path]) -> tuple[Points, Points]:
-    heads = np.array([path.points_mm[0] for path in paths])
-    tails = np.array([path.points_mm[0] if path.closed else path.points_mm[-1] for path in paths])
-    return heads, tails
+class _Tour:
+    """An order under improvement. Item 0 of the tour is the head, item i + 1 is path i."""
 
+    def __init__(self, paths: Sequence[Path], start_mm: Points, owner: Ints) -> None:
+        self._paths = paths
+        self._owner = np.append(-1, np.where(owner >= 0, owner + 1, -1)).astype(np.int64)
+        self._closed = np.array([path.closed for path in paths])
+        first, self._starts = self._first_order(start_mm, owner.astype(np.int64))
+        self._order = np.append(0, first + 1).astype(np.int64)
+        self._flip = np.zeros(len(paths) + 1, dtype=np.int64)
+        self._flip[0] = 1  # the head is left from its node 0; its node 1 is free
+        self._flip[1:] = ~self._closed & (self._starts > 0)
+        self._start_mm = start_mm
 
-def _nearest_neighbour(
-    paths: Sequence[Path], start_mm: Points, check_cancelled: Callable[[], None]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Greedy order; `flipped` says which open paths run backwards."""
-    heads, tails = _ends(paths)
-    left = np.arange(len(paths))
-    sequence = np.empty(len(paths), dtype=np.int64)
-    flipped = np.zeros(len(paths), dtype=np.bool_)
-    here = start_mm
-    for step in range(len(paths)):
-        if step % 256 == 0:
+    def _first_order(self, start_mm: Points, owner: Ints) -> tuple[Ints, Ints]:
+        """Paths in greedy order, and the node at which each path is entered."""
+        doors = [self._doors(path) for path in self._paths]
+        item = np.repeat(np.arange(len(doors)), [len(nodes) for nodes in doors])
+        node = np.concatenate(doors)
+        enter = np.concatenate([path.points_mm[nodes] for path, nodes in zip(self._paths, doors, strict=True)])
+        other_end = np.concatenate(
+            [
+                path.points_mm[nodes if path.closed else nodes[::-1]]
+                for path, nodes in zip(self._paths, doors, strict=True)
+            ]
+        )
+        chosen = nearest_order(enter, other_end, item, owner, start_mm)
+        starts = np.zeros(len(doors), dtype=np.int64)
+        starts[item[chosen]] = node[chosen]
+        return item[chosen], starts
+
+    @staticmethod
+    def _doors(path: Path) -> Ints:
+        count = len(path.points_mm)
+        if not path.closed:
+            return np.array([0, count - 1])
+        return np.unique(np.linspace(0, count, min(count, MAX_DOORS), endpoint=False).astype(np.int64))
+
+    def _nodes(self) -> Points:
+        """Coordinates (2n + 2, 2) of the tour's nodes."""
+        first = np.array(
+            [path.points_mm[s if path.closed else 0] for path, s in zip(self._paths, self._starts, strict=True)]
+        )
+        last = np.array(
+            [path.points_mm[s if path.closed else -1] for path, s in zip(self._paths, self._starts, strict=True)]
+        )
+        inner = np.stack([first, last], axis=1).reshape(-1, 2)
+        return np.ascontiguousarray(np.concatenate([[self._start_mm, self._start_mm], inner]))
+
+    def _neighbours(self, nodes: Points) -> Ints:
+        """For each node the nearest ones of other items, int64 (m, k); the head's free end is nobody's neighbour."""
+        reachable = np.delete(np.arange(len(nodes)), 1)
+        # The two nodes of the item itself take up to two places, and those of a closed path come in twos.
+        wanted = min(2 * NEIGHBOURS if self._closed.any() else NEIGHBOURS, len(reachable) - 2)
+        _, found = cKDTree(nodes[reachable]).query(nodes, k=range(1, wanted + 3))
+        near = reachable[found]
+        foreign = near >> 1 != np.arange(len(nodes))[:, None] >> 1
+        # Stable: foreign ones first, nearest first. At least `wanted` of them are foreign.
+        keep = np.argsort(~foreign, axis=1, kind="stable")[:, :wanted]
+        return np.ascontiguousarray(np.take_along_axis(near, keep, axis=1)).astype(np.int64)
+
+    def settle(self) -> None:
+        """Local search in place."""
+        if len(self._paths) > 1:
+            nodes = self._nodes()
+            settle_all(nodes, self._neighbours(nodes), self._order, self._flip, self._owner)
+
+    def kick(self, kicks: int, check_cancelled: Callable[[], None]) -> None:
+        """Iterated local search in place."""
+        if len(self._paths) < 2:
+            return
+        nodes = self._nodes()
+        near, state = self._neighbours(nodes), np.array([_SEED], dtype=np.uint64)
+        for done in range(0, kicks, _KICKS_AT_ONCE):
             check_cancelled()
-        to_head = np.sum((heads[left] - here) ** 2, axis=1)
-        to_tail = np.sum((tails[left] - here) ** 2, axis=1)
-        best = int(np.argmin(np.minimum(to_head, to_tail)))
-        chosen = int(left[best])
-        flipped[step] = to_tail[best] < to_head[best]
-        sequence[step] = chosen
-        here = heads[chosen] if flipped[step] else tails[chosen]
-        left = np.delete(left, best)
-    return sequence, flipped
+            kick(nodes, near, self._order, self._flip, self._owner, min(_KICKS_AT_ONCE, kicks - done), state)
 
+    def choose_starts(self) -> None:
+        """Start each closed path at the node with the least way there and on; once along the order."""
+        nodes = self._nodes()
+        here = self._start_mm
+        for k in range(1, len(self._order)):
+            item = self._order[k]
+            path = self._paths[item - 1]
+            if not path.closed:
+                here = nodes[2 * item + 1 - self._flip[item]]
+                continue
+            away = np.hypot(*(path.points_mm - here).T)
+            if k + 1 < len(self._order):
+                following = self._order[k + 1]
+                away += np.hypot(*(path.points_mm - nodes[2 * following + self._flip[following]]).T)
+            self._starts[item - 1] = int(np.argmin(away))
+            here = path.points_mm[self._starts[item - 1]]
 
-def _two_opt(
-    paths: Sequence[Path],
-    sequence: NDArray[np.int64],
-    flipped: NDArray[np.bool_],
-    start_mm: Points,
-    check_cancelled: Callable[[], None],
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Turn stretches of the order round while that saves travel. The end of the last path stays free."""
-    heads, tails = _ends(paths)
-    entry = np.where(flipped[:, None], tails[sequence], heads[sequence])
-    leave = np.where(flipped[:, None], heads[sequence], tails[sequence])
-    for _ in range(MAX_TWO_OPT_ROUNDS):
-        improved = False
-        for i in range(len(sequence)):
-            if i % 64 == 0:
-                check_cancelled()
-            j = _best_turn(entry, leave, start_mm, i)
-            if j >= 0:
-                stretch = slice(i, j + 1)
-                sequence[stretch] = sequence[stretch][::-1].copy()
-                flipped[stretch] = ~flipped[stretch][::-1]
-                entry[stretch], leave[stretch] = leave[stretch][::-1].copy(), entry[stretch][::-1].copy()
-                improved = True
-        if not improved:
-            break
-    return sequence, flipped
-
-
-def _best_turn(entry: Points, leave: Points, start_mm: Points, i: int) -> int:
-    """The j ≥ i whose turned stretch i…j saves most; −1 = none saves anything."""
-    before = leave[i - 1] if i else start_mm
-    count = len(entry)
-    old = np.hypot(*(entry[i] - before))
-    new_in = np.hypot(*(leave[i:] - before).T)
-    gain = old - new_in
-    if count - i > 1:
-        after = entry[i + 1 :]
-        gain[:-1] += np.hypot(*(after - leave[i:-1]).T) - np.hypot(*(after - entry[i]).T)
-    best = int(np.argmax(gain))
-    return i + best if gain[best] > _MIN_GAIN_MM else -1
+    def runs(self) -> list[tuple[int, Points]]:
+        """The order as (index of the path, points as they burn)."""
+        found = []
+        for item in self._order[1:].tolist():
+            path, start = self._paths[item - 1], self._starts[item - 1]
+            if path.closed:
+                ring = np.roll(path.points_mm, -int(start), axis=0)
+                found.append((item - 1, np.concatenate([ring, ring[:1]])))
+            else:
+                found.append((item - 1, path.points_mm[::-1] if self._flip[item] else path.points_mm))
+        return found

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from kerf_core.errors import InvalidArgument
 from kerf_optimizer.domain.geometry import Drawing, Raster
-from kerf_optimizer.domain.planning.spec import Operation, OperationKind
-from kerf_optimizer.domain.presets import MachineProfile, Material, Preset, list_presets
+from kerf_optimizer.domain.planning.spec import Operation, OperationKind, ScanStyle
+from kerf_optimizer.domain.presets import MachineProfile, Material, Preset
 
 RUN_ORDER = (OperationKind.ENGRAVE_RASTER, OperationKind.ENGRAVE_FILL, OperationKind.SCORE, OperationKind.CUT)
 """Engraving first: a part that was cut out may have moved. The two kinds of engraving keep the order they came in."""
@@ -18,6 +18,7 @@ MAX_PASSES = 20
 MIN_INTERVAL_MM = 0.01
 MAX_INTERVAL_MM = 5.0
 MAX_OPERATIONS = 16
+MAX_SCAN_ANGLE_DEG = 360.0
 _LAYER = re.compile(r"[A-Za-z0-9_-]{0,64}")
 _TAKEN_LAYERS = frozenset({"0", "defpoints"})
 """Names that mean something of their own in DXF."""
@@ -46,6 +47,7 @@ class Resolved:
     passes: int
     interval_mm: float
     overscan_mm: float
+    scan: ScanStyle
 
 
 def resolve_operations(
@@ -53,9 +55,11 @@ def resolve_operations(
     sources: Sequence[Raster | Drawing],
     machine: MachineProfile,
     material: Material,
+    presets: Sequence[Preset],
 ) -> list[Resolved]:
     """The operations in the order in which they run: engrave, score, cut; within these as they came.
 
+    `presets` are those for this machine and material; of two with one name the first counts.
     Raises InvalidArgument naming `operations[i].<field>`.
     """
     if not 1 <= len(operations) <= MAX_OPERATIONS:
@@ -70,7 +74,8 @@ def resolve_operations(
         palette = _COLOURS[operation.kind]
         rgb = palette[colours[operation.kind] % len(palette)]
         colours[operation.kind] += 1
-        resolved.append(_resolve(index, operation, source, name, rgb, machine, material))
+        preset = _preset(operation, machine, material, presets, field)
+        resolved.append(_resolve(index, operation, source, name, rgb, machine, material, preset))
     return sorted(resolved, key=lambda r: max(RUN_ORDER.index(r.kind), 1))
 
 
@@ -110,9 +115,9 @@ def _resolve(
     rgb: tuple[int, int, int],
     machine: MachineProfile,
     material: Material,
+    preset: Preset,
 ) -> Resolved:
     field = f"operations[{index}]"
-    preset = _preset(operation, machine, material, field)
     power_percent = _override(operation.power_percent, preset.power_percent, 100.0, f"{field}.power_percent")
     most = machine.max_feed_mm_per_min
     speed = _override(operation.speed_mm_per_min, preset.speed_mm_per_min, most, f"{field}.speed_mm_per_min")
@@ -123,7 +128,8 @@ def _resolve(
     if s_value < 1:
         text = f"{power_percent:g} % is less than one step of the controller's scale of {machine.s_max:g}."
         raise InvalidArgument.of_field(f"{field}.power_percent", text)
-    _check_energy(field, machine, material, s_value / machine.s_max * 100, feed, passes, interval_mm)
+    times = passes * len(operation.scan.angles_deg)
+    _check_energy(field, machine, material, s_value / machine.s_max * 100, feed, times, interval_mm)
     engraving = operation.kind in (OperationKind.ENGRAVE_RASTER, OperationKind.ENGRAVE_FILL)
     return Resolved(
         index=index,
@@ -138,7 +144,19 @@ def _resolve(
         passes=passes,
         interval_mm=interval_mm,
         overscan_mm=overscan_mm(feed, machine) if engraving else 0.0,
+        scan=_scan(operation, f"{field}.scan"),
     )
+
+
+def _scan(operation: Operation, field: str) -> ScanStyle:
+    angle = operation.scan.angle_deg
+    if not math.isfinite(angle) or abs(angle) > MAX_SCAN_ANGLE_DEG:
+        text = f"{angle:g} is outside -{MAX_SCAN_ANGLE_DEG:g} to {MAX_SCAN_ANGLE_DEG:g} degrees."
+        raise InvalidArgument.of_field(f"{field}.angle_deg", text)
+    if operation.kind is OperationKind.ENGRAVE_RASTER and angle % 90:
+        text = f"a picture is scanned at multiples of 90 degrees, not {angle:g}: along its rows or its columns."
+        raise InvalidArgument.of_field(f"{field}.angle_deg", text)
+    return operation.scan
 
 
 def overscan_mm(feed_mm_per_min: float, machine: MachineProfile) -> float:
@@ -147,9 +165,10 @@ def overscan_mm(feed_mm_per_min: float, machine: MachineProfile) -> float:
     return math.ceil(speed_mm_per_s**2 / (2 * machine.acceleration_mm_per_s2) * 10) / 10
 
 
-def _preset(operation: Operation, machine: MachineProfile, material: Material, field: str) -> Preset:
+def _preset(
+    operation: Operation, machine: MachineProfile, material: Material, here: Sequence[Preset], field: str
+) -> Preset:
     name = operation.preset or f"{machine.name}/{material.name}/{operation.kind.value}"
-    here = list_presets(machine.name, material.name)
     for preset in here:
         if preset.name == name and preset.kind is operation.kind:
             return preset

@@ -7,6 +7,7 @@ crossed at the feed with the beam off.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,13 +39,26 @@ class Stretches:
 
 
 @dataclass(frozen=True, eq=False)
+class Arcs:
+    """For each of n moves how it turns (−1 clockwise, 0 straight, 1), and the way from its start to the centre."""
+
+    turn: NDArray[np.int8]
+    i_um: NDArray[np.int64]
+    j_um: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
 class Moves:
-    """Moves of one kind of work, arrays (n,): targets in micrometres, whether the beam is on, whether rapid."""
+    """Moves of one kind of work, arrays (n,): targets in micrometres, whether the beam is on, whether rapid.
+
+    `arcs` None = all are straight.
+    """
 
     x_um: NDArray[np.int64]
     y_um: NDArray[np.int64]
     burns: NDArray[np.bool_]
     rapid: NDArray[np.bool_]
+    arcs: Arcs | None = None
 
     def __len__(self) -> int:
         return len(self.x_um)
@@ -70,14 +84,24 @@ def raster_stretches(raster: PlacedRaster, interval_mm: float) -> Stretches:
     return _cleaned(row.astype(np.int64), line_um[row], column_um[start], column_um[end])
 
 
-def hatch_stretches(paths: Sequence[Path], interval_mm: float) -> Stretches:
+def turned_raster(raster: PlacedRaster) -> PlacedRaster:
+    """The picture as one sees it with the head tilted to the right: columns from the left become rows from the back.
+
+    A point (x, y) becomes (y, −x); lines along X there are lines along Y here.
+    """
+    width_mm = raster.burn.shape[1] * raster.pitch_mm
+    return PlacedRaster(np.rot90(raster.burn, -1), raster.pitch_mm, raster.front_mm, -(raster.left_mm + width_mm))
+
+
+def hatch_stretches(paths: Sequence[Path], interval_mm: float, angle_deg: float = 0.0) -> Stretches:
     """The parts of parallel lines inside closed paths by the even-odd rule, from front to back.
 
     Lines lie at whole multiples of the interval plus one half, so that neighbouring areas share a grid. Each edge is
     crossed by the lines with lower end ≤ y < upper end (scan-line filling, Wylie and others 1967): every line is
-    crossed an even number of times, whatever touches whatever.
+    crossed an even number of times, whatever touches whatever. Lines at an angle come turned back by it, along X.
     """
-    rings = [path.points_mm for path in paths if path.closed]
+    back = _rotation(-angle_deg).T
+    rings = [path.points_mm @ back if angle_deg else path.points_mm for path in paths if path.closed]
     if not rings:
         empty = np.zeros(0, dtype=np.int64)
         return Stretches(empty, empty, empty, empty)
@@ -111,10 +135,23 @@ def _cleaned(
     return Stretches(row[begins], y_um[begins], start_um[begins], end_um[ends])
 
 
-def scan_moves(stretches: Stretches, overscan_mm: float) -> Moves:
-    """Moves over all stretches: per run one rapid move, the run-up, burn and gap in turn, the run-out."""
+def _rotation(angle_deg: float) -> NDArray[np.float64]:
+    """The matrix that turns columns counter-clockwise; quarters are exact."""
+    quarters = angle_deg / 90
+    if quarters == round(quarters):
+        cosine, sine = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[round(quarters) % 4]
+    else:
+        cosine, sine = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
+    return np.array([[cosine, -sine], [sine, cosine]])
+
+
+def scan_moves(stretches: Stretches, overscan_mm: float, *, angle_deg: float = 0.0, both_ways: bool = True) -> Moves:
+    """Moves over all stretches: per run one rapid move, the run-up, burn and gap in turn, the run-out.
+
+    Stretches lie along X; the moves are turned by `angle_deg` counter-clockwise.
+    """
     overscan_um = round(overscan_mm * UM_PER_MM)
-    runs = _in_travel_order(stretches, max(JUMP_OVERSCANS * overscan_um, MIN_JUMP_UM))
+    runs = _in_travel_order(stretches, max(JUMP_OVERSCANS * overscan_um, MIN_JUMP_UM), both_ways)
     size = 2 + 2 * runs.opens
     stop = np.cumsum(size)
     burn_at, head_at = stop - 2, (stop - size)[runs.opens]
@@ -129,6 +166,8 @@ def scan_moves(stretches: Stretches, overscan_mm: float) -> Moves:
     next_enter = np.append(runs.enter_um[1:], 0)
     x_um[burn_at + 1] = np.where(runs.closes, runs.leave_um + runs.direction * overscan_um, next_enter)
     y_um[:] = np.repeat(runs.y_um, size)
+    if angle_deg:
+        x_um, y_um = np.rint(_rotation(angle_deg) @ np.stack([x_um, y_um])).astype(np.int64)
     return Moves(x_um, y_um, burns, rapid)
 
 
@@ -144,10 +183,10 @@ class _Runs:
     closes: NDArray[np.bool_]
 
 
-def _in_travel_order(stretches: Stretches, jump_um: int) -> _Runs:
+def _in_travel_order(stretches: Stretches, jump_um: int, both_ways: bool) -> _Runs:
     new_row = np.diff(stretches.row, prepend=-1 if not len(stretches) else stretches.row[0] - 1) != 0
     ordinal = np.cumsum(new_row) - 1
-    backwards = ordinal % 2 == 1
+    backwards = (ordinal % 2 == 1) & both_ways
     order = np.lexsort((np.where(backwards, -stretches.start_um, stretches.start_um), ordinal))
     back = backwards[order]
     start, end, row = stretches.start_um[order], stretches.end_um[order], ordinal[order]
@@ -163,20 +202,3 @@ def _in_travel_order(stretches: Stretches, jump_um: int) -> _Runs:
         opens=np.concatenate([edge, breaks]),
         closes=np.concatenate([breaks, edge]),
     )
-
-
-def run_moves(runs: Sequence[NDArray[np.float64]]) -> Moves:
-    """Moves along runs of points in millimetres, (n, 2) each: rapid to the first, burning through the others.
-
-    Points closer than a micrometre become one; a run that has no length then is left out.
-    """
-    rounded = [np.rint(run * UM_PER_MM).astype(np.int64) for run in runs]
-    rounded = [run[np.append(True, np.any(np.diff(run, axis=0) != 0, axis=1))] for run in rounded]
-    rounded = [run for run in rounded if len(run) > 1]
-    if not rounded:
-        empty = np.zeros(0, dtype=np.int64)
-        return Moves(empty, empty, empty.astype(np.bool_), empty.astype(np.bool_))
-    points = np.concatenate(rounded)
-    rapid = np.zeros(len(points), dtype=np.bool_)
-    rapid[np.cumsum([0, *(len(run) for run in rounded[:-1])])] = True
-    return Moves(points[:, 0], points[:, 1], ~rapid, rapid)

@@ -11,7 +11,9 @@ import numpy as np
 from kerf_core.errors import InvalidArgument
 from kerf_optimizer.domain.geometry import Drawing, Path, Raster
 from kerf_optimizer.domain.machine.work import UM_PER_MM, Layer, Toolpath, Work
-from kerf_optimizer.domain.planning.ordering import Points, depths, order_runs
+from kerf_optimizer.domain.planning.cleaning import without_middles, without_repeats
+from kerf_optimizer.domain.planning.following import check_path_style, run_moves
+from kerf_optimizer.domain.planning.ordering import Points, depths, order_owned, order_runs, owners
 from kerf_optimizer.domain.planning.placement import (
     SheetPlacement,
     check_fit,
@@ -20,9 +22,31 @@ from kerf_optimizer.domain.planning.placement import (
     used_sources,
 )
 from kerf_optimizer.domain.planning.resolve import Resolved, resolve_operations
-from kerf_optimizer.domain.planning.scan import Moves, hatch_stretches, raster_stretches, run_moves, scan_moves
-from kerf_optimizer.domain.planning.spec import DEFAULT_MACHINE, DEFAULT_TITLE, OperationKind, PlanLimits, PlanSpec
-from kerf_optimizer.domain.presets import UNVERIFIED, machine_profile, workable_material
+from kerf_optimizer.domain.planning.scan import (
+    Arcs,
+    Moves,
+    hatch_stretches,
+    raster_stretches,
+    scan_moves,
+    turned_raster,
+)
+from kerf_optimizer.domain.planning.spec import (
+    DEFAULT_MACHINE,
+    DEFAULT_TITLE,
+    OperationKind,
+    PathStyle,
+    PlanLimits,
+    PlanSpec,
+    ScanStyle,
+)
+from kerf_optimizer.domain.presets import (
+    UNVERIFIED,
+    check_preset,
+    check_profile,
+    list_presets,
+    machine_profile,
+    workable_material,
+)
 
 MAX_TITLE_CHARS = 120
 PARKING = -1
@@ -47,17 +71,22 @@ def build_work(
     """
     if len(spec.title) > MAX_TITLE_CHARS:
         raise InvalidArgument.of_field("title", f"{len(spec.title)} characters are more than {MAX_TITLE_CHARS}.")
-    machine = machine_profile(spec.machine or DEFAULT_MACHINE)
+    check_path_style(spec.path_style)
+    machine = check_profile(spec.profile) if spec.profile else machine_profile(spec.machine or DEFAULT_MACHINE)
     material = workable_material(spec.material, machine)
-    operations = resolve_operations(spec.operations, sources, machine, material)
+    known = [] if spec.profile else list_presets(machine.name, material.name)
+    own = [check_preset(preset, machine, material, f"presets[{i}]") for i, preset in enumerate(spec.presets)]
+    operations = resolve_operations(spec.operations, sources, machine, material, [*own, *known])
     run_up_mm = max(operation.overscan_mm for operation in operations)
     placement = spec.placement or default_placement(run_up_mm)
     sheet = place_sheet(used_sources((o.input for o in operations), sources), placement, machine, limits)
-    layers = tuple(_layer(operation, sources[operation.input], sheet, limits) for operation in operations)
+    merge = spec.path_style.merge
+    layers = tuple(_layer(operation, sources[operation.input], sheet, limits, merge=merge) for operation in operations)
+    scans = [operation.scan for operation in operations]
     parts = []
     left = limits.max_moves
     park_mm = np.full(2, placement.margin_mm)
-    for part in _parts(layers, park_mm, check_cancelled, limits):
+    for part in _parts(layers, scans, spec.path_style, park_mm, check_cancelled, limits):
         parts.append(part)
         left -= len(part.moves)
         if left < 0:
@@ -86,7 +115,9 @@ def build_work(
     )
 
 
-def _layer(operation: Resolved, source: Raster | Drawing, sheet: SheetPlacement, limits: PlanLimits) -> Layer:
+def _layer(
+    operation: Resolved, source: Raster | Drawing, sheet: SheetPlacement, limits: PlanLimits, *, merge: bool
+) -> Layer:
     field = f"operations[{operation.index}]"
     copies = len(sheet.shifts_mm)
     if isinstance(source, Drawing):
@@ -98,6 +129,11 @@ def _layer(operation: Resolved, source: Raster | Drawing, sheet: SheetPlacement,
             )
         if source.nodes * copies > limits.max_nodes:
             raise _too_large(f"{source.nodes} nodes × {copies} copies are more than {limits.max_nodes}", field)
+    paths = sheet.paths(source) if isinstance(source, Drawing) else ()
+    if merge and operation.kind in (OperationKind.SCORE, OperationKind.CUT):
+        # What is cut stays closed: only a closed path is known to set a part free, with all that lies in it.
+        whole = operation.kind is OperationKind.CUT
+        paths = without_repeats([without_middles(path) for path in paths], whole_paths=whole)
     return Layer(
         name=operation.layer,
         kind=operation.kind,
@@ -109,50 +145,91 @@ def _layer(operation: Resolved, source: Raster | Drawing, sheet: SheetPlacement,
         interval_mm=operation.interval_mm,
         overscan_mm=operation.overscan_mm,
         rgb=operation.rgb,
-        paths=sheet.paths(source) if isinstance(source, Drawing) else (),
+        paths=paths,
         rasters=sheet.rasters(source, "placement.rotation_deg") if isinstance(source, Raster) else (),
     )
 
 
 def _parts(
-    layers: Sequence[Layer], start_mm: Points, check_cancelled: CheckCancelled, limits: PlanLimits
+    layers: Sequence[Layer],
+    scans: Sequence[ScanStyle],
+    style: PathStyle,
+    start_mm: Points,
+    check_cancelled: CheckCancelled,
+    limits: PlanLimits,
 ) -> Iterator[_Part]:
     """All moves in their order. Passes of a group follow each other before the next group begins."""
     here = start_mm
-    for index, layer in enumerate(layers):
+    for index, (layer, scan) in enumerate(zip(layers, scans, strict=True)):
         check_cancelled()
         if layer.kind is OperationKind.ENGRAVE_RASTER:
-            yield from _raster_parts(index, layer, limits)
+            yield from _raster_parts(index, layer, scan, limits)
         elif layer.kind is OperationKind.ENGRAVE_FILL:
-            yield from _fill_parts(index, layer, limits)
+            yield from _fill_parts(index, layer, scan, limits)
         elif layer.kind is OperationKind.SCORE:
             runs = order_runs(layer.paths, here, check_cancelled)
             here = runs[-1][-1] if runs else here
-            yield from [_Part(index, run_moves(runs))] * layer.passes
-    for index, paths in _cut_groups(layers):
-        runs = order_runs(paths, here, check_cancelled)
+            yield from [_Part(index, run_moves(runs, style))] * layer.passes
+    yield from _cut_parts(layers, style, here, check_cancelled)
+
+
+def _cut_parts(
+    layers: Sequence[Layer], style: PathStyle, start_mm: Points, check_cancelled: CheckCancelled
+) -> Iterator[_Part]:
+    """Cuts, inner ones first.
+
+    One pass of one layer goes from part to part. Several passes go depth by depth over the whole sheet: all that lies
+    in a part must have been cut through before the part is, and layers keep their order.
+    """
+    cutting = [index for index, layer in enumerate(layers) if layer.kind is OperationKind.CUT]
+    here = start_mm
+    if len(cutting) == 1 and layers[cutting[0]].passes == 1:
+        paths = layers[cutting[0]].paths
+        owner = owners(paths)
+        # An open path on the outside goes before the outlines: it may lie on a part that they set free.
+        loose = np.array([o < 0 and not path.closed for o, path in zip(owner, paths, strict=True)], dtype=np.bool_)
+        for chosen in (np.flatnonzero(loose), np.flatnonzero(~loose)):
+            new_index = np.full(len(paths) + 1, -1)
+            new_index[chosen] = np.arange(len(chosen))
+            part = order_owned([paths[i] for i in chosen], here, new_index[owner[chosen]], check_cancelled)
+            if part:
+                here = part[-1][1][-1]
+                yield _Part(cutting[0], run_moves([run for _, run in part], style, cut=True))
+        return
+    for index, group in _cut_groups(layers):
+        runs = order_runs(group, here, check_cancelled)
         here = runs[-1][-1]
-        yield from [_Part(index, run_moves(runs))] * layers[index].passes
+        yield from [_Part(index, run_moves(runs, style, cut=True))] * layers[index].passes
 
 
-def _raster_parts(index: int, layer: Layer, limits: PlanLimits) -> Iterator[_Part]:
-    first = layer.rasters[0]
-    lines = first.burn.shape[0] * first.pitch_mm / layer.interval_mm
-    if lines * first.burn.shape[1] > limits.max_scan_pixels:
-        raise _too_large(f"the scan lines would have more than {limits.max_scan_pixels} pixels; use a wider interval")
+def _raster_parts(index: int, layer: Layer, scan: ScanStyle, limits: PlanLimits) -> Iterator[_Part]:
+    sets = len(scan.angles_deg) * layer.passes * len(layer.rasters)
     for raster in layer.rasters * layer.passes:
-        stretches = raster_stretches(raster, layer.interval_mm)
-        if 2 * len(stretches) * len(layer.rasters) * layer.passes > limits.max_moves:
-            raise _too_large(f"the raster needs more than {limits.max_moves} moves; use a lower dpi or a coarser mode")
-        yield _Part(index, scan_moves(stretches, layer.overscan_mm))
+        for angle_deg in scan.angles_deg:
+            # Lines at a quarter turn are lines along X over the picture turned back, and the moves are turned.
+            upright = turned_raster(raster) if angle_deg % 180 else raster
+            lines = upright.burn.shape[0] * upright.pitch_mm / layer.interval_mm
+            if lines * upright.burn.shape[1] > limits.max_scan_pixels:
+                text = f"the scan lines would have more than {limits.max_scan_pixels} pixels; use a wider interval"
+                raise _too_large(text)
+            stretches = raster_stretches(upright, layer.interval_mm)
+            if 2 * len(stretches) * sets > limits.max_moves:
+                text = f"the raster needs more than {limits.max_moves} moves; use a lower dpi or a coarser mode"
+                raise _too_large(text)
+            turn_deg = angle_deg % 180
+            yield _Part(index, scan_moves(stretches, layer.overscan_mm, angle_deg=turn_deg, both_ways=scan.both_ways))
 
 
-def _fill_parts(index: int, layer: Layer, limits: PlanLimits) -> Iterator[_Part]:
-    crossings = sum(float(np.abs(path.segments_mm[:, 1]).sum()) for path in layer.paths) / layer.interval_mm
-    if crossings * layer.passes > limits.max_moves:
+def _fill_parts(index: int, layer: Layer, scan: ScanStyle, limits: PlanLimits) -> Iterator[_Part]:
+    # Lines along X cross an edge as often as it is high; others at most as often as it is wide and high.
+    along_x = scan.angles_deg == (0.0,)
+    reach_mm = sum(float(np.abs(path.segments_mm[:, 1 if along_x else 0 :]).sum()) for path in layer.paths)
+    if reach_mm / layer.interval_mm * layer.passes * len(scan.angles_deg) > limits.max_moves:
         raise _too_large(f"the hatch needs more than {limits.max_moves} moves; use a wider interval")
-    moves = scan_moves(hatch_stretches(layer.paths, layer.interval_mm), layer.overscan_mm)
-    yield from [_Part(index, moves)] * layer.passes
+    for angle_deg in scan.angles_deg:
+        stretches = hatch_stretches(layer.paths, layer.interval_mm, angle_deg)
+        moves = scan_moves(stretches, layer.overscan_mm, angle_deg=angle_deg, both_ways=scan.both_ways)
+        yield from [_Part(index, moves)] * layer.passes
 
 
 def _cut_groups(layers: Sequence[Layer]) -> Iterator[tuple[int, list[Path]]]:
@@ -173,6 +250,7 @@ def _toolpath(parts: Sequence[_Part], layers: Sequence[Layer], margin_mm: float)
     s = [np.where(part.moves.burns, layers[part.layer].s_value, 0) for part in parts]
     feed = [np.where(part.moves.rapid, 0, layers[part.layer].feed_mm_per_min) for part in parts]
     layer = [np.full(len(part.moves), part.layer) for part in parts]
+    arcs = _arcs(parts)
     return Toolpath(
         x_um=np.concatenate([*(part.moves.x_um for part in parts), [park_um]]).astype(np.int64),
         y_um=np.concatenate([*(part.moves.y_um for part in parts), [park_um]]).astype(np.int64),
@@ -180,6 +258,26 @@ def _toolpath(parts: Sequence[_Part], layers: Sequence[Layer], margin_mm: float)
         rapid=np.concatenate([*(part.moves.rapid for part in parts), [True]]).astype(np.bool_),
         feed_mm_per_min=np.concatenate([*feed, [0]]).astype(np.int32),
         layer=np.concatenate([*layer, [PARKING]]).astype(np.int16),
+        turn=arcs.turn if arcs else None,
+        i_um=arcs.i_um if arcs else None,
+        j_um=arcs.j_um if arcs else None,
+    )
+
+
+def _arcs(parts: Sequence[_Part]) -> Arcs | None:
+    """How all moves turn, the one to the parking place last; None where all are straight."""
+    if all(part.moves.arcs is None for part in parts):
+        return None
+    straight = [np.zeros(len(part.moves), dtype=np.int64) for part in parts]
+    known = [part.moves.arcs for part in parts]
+    return Arcs(
+        turn=np.concatenate([*(a.turn if a else s for a, s in zip(known, straight, strict=True)), [0]]).astype(np.int8),
+        i_um=np.concatenate([*(a.i_um if a else s for a, s in zip(known, straight, strict=True)), [0]]).astype(
+            np.int64
+        ),
+        j_um=np.concatenate([*(a.j_um if a else s for a, s in zip(known, straight, strict=True)), [0]]).astype(
+            np.int64
+        ),
     )
 
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from kerf_optimizer.domain.geometry import Bounds
-from kerf_optimizer.domain.presets import OperationKind, Preset
+from kerf_optimizer.domain.machine.formats import OutputFormat
+from kerf_optimizer.domain.machine.timing import TimeEstimate
+from kerf_optimizer.domain.presets import MachineProfile, OperationKind, Preset
 
 DEFAULT_MACHINE = "grbl-diode-10w"
 DEFAULT_TITLE = "kerf job"
@@ -19,6 +21,7 @@ __all__ = [
     "Operation",
     "OperationKind",
     "OutputFormat",
+    "PathStyle",
     "Placement",
     "PlanLimits",
     "PlanReport",
@@ -26,6 +29,7 @@ __all__ = [
     "PlannedBurn",
     "PlannedFile",
     "Preset",
+    "ScanStyle",
     "Verdict",
 ]
 
@@ -40,40 +44,45 @@ class Corner(Enum):
     CENTER = "center"
 
 
-class OutputFormat(Enum):
-    """A file to make."""
-
-    GCODE = "gcode"
-    SVG = "svg"
-    DXF = "dxf"
-    PREVIEW_PNG = "preview-png"
-    JOB_SHEET = "job-sheet"
-
-    @property
-    def filename(self) -> str:
-        """Name of the file."""
-        return _FILES[self][0]
-
-    @property
-    def media_type(self) -> str:
-        """Media type of the file."""
-        return _FILES[self][1]
-
-
-_FILES = {
-    OutputFormat.GCODE: ("plan.gcode", "text/x-gcode"),
-    OutputFormat.SVG: ("plan.svg", "image/svg+xml"),
-    OutputFormat.DXF: ("plan.dxf", "image/vnd.dxf"),
-    OutputFormat.PREVIEW_PNG: ("plan-preview.png", "image/png"),
-    OutputFormat.JOB_SHEET: ("job-sheet.html", "text/html"),
-}
-
-
 class Verdict(Enum):
     """Verdict of one check. A failed check is an error, never an answer."""
 
     PASSED = "passed"
     NOT_RUN = "not run"
+
+
+@dataclass(frozen=True)
+class ScanStyle:
+    """How lines run over an engraving. `angle_deg` counter-clockwise from X; a picture takes multiples of 90.
+
+    `cross_hatch` adds a second set of lines across the first, so everything burns twice. Not `both_ways` = all lines in
+    one direction, which costs the way back but hides a loose belt.
+    """
+
+    angle_deg: float = 0.0
+    cross_hatch: bool = False
+    both_ways: bool = True
+
+    @property
+    def angles_deg(self) -> tuple[float, ...]:
+        """The angle of each set of lines."""
+        return (self.angle_deg, self.angle_deg + 90) if self.cross_hatch else (self.angle_deg,)
+
+
+@dataclass(frozen=True)
+class PathStyle:
+    """How the head follows paths when it scores and cuts; 0 and False = line by line, as drawn.
+
+    `arc_tolerance_mm`: arcs stand for many short lines where both are nowhere farther apart. `lead_mm`: the head runs
+    straight on to a path and off it for so long, with the beam off, so that it is at its feed while it burns.
+    `overcut_mm`: a closed cut goes on over its start for so long, so that the part falls out. `merge`: points in the
+    middle of straight lines and edges that a layer already has are left out.
+    """
+
+    arc_tolerance_mm: float = 0.0
+    lead_mm: float = 0.0
+    overcut_mm: float = 0.0
+    merge: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,7 @@ class Operation:
     passes: int = 0
     interval_mm: float = 0.0
     layer: str = ""
+    scan: ScanStyle = ScanStyle()
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,9 @@ class Placement:
 class PlanSpec:
     """What to burn.
 
-    `placement` None = at the front left, moved in just so far that the overscan stays on the bed; `outputs` () = all.
+    `placement` None = at the front left, moved in just so far that the overscan stays on the bed; `outputs` () = the
+    usual five. `profile` is a machine of the caller's own, which stands for `machine` and knows only `presets`; these
+    go before the catalogue's. `frame_power_percent` 0 = the frame file keeps the beam off.
     """
 
     material: str
@@ -124,6 +136,10 @@ class PlanSpec:
     placement: Placement | None = None
     outputs: tuple[OutputFormat, ...] = ()
     title: str = ""
+    path_style: PathStyle = PathStyle()
+    profile: MachineProfile | None = None
+    presets: tuple[Preset, ...] = ()
+    frame_power_percent: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -164,11 +180,15 @@ class Check:
 
 @dataclass(frozen=True)
 class PlanReport:
-    """What was planned, measured on the G-code that was read back. Bounds are machine coordinates, y to the back."""
+    """What was planned, measured on the G-code that was read back. Bounds are machine coordinates, y to the back.
+
+    `estimated_seconds` is `time.expected_seconds`.
+    """
 
     burn_bounds: Bounds
     motion_bounds: Bounds
     estimated_seconds: float
+    time: TimeEstimate
     burn_length_mm: float
     travel_length_mm: float
     gcode_lines: int

@@ -17,9 +17,13 @@ from kerf_optimizer.domain.machine.lint_rules import LintRules
 from kerf_optimizer.domain.machine.linter import lint
 from kerf_optimizer.domain.machine.reader import Motions, read_motions, read_program
 from kerf_optimizer.domain.machine.work import UM_PER_MM, Layer, PlacedRaster, Work
-from kerf_optimizer.domain.planning.spec import Check, OperationKind, Verdict
+from kerf_optimizer.domain.planning.cover import burnt_points, check_cover
+from kerf_optimizer.domain.planning.following import AS_DRAWN
+from kerf_optimizer.domain.planning.spec import Check, OperationKind, PathStyle, Verdict
 
 TOLERANCE_UM = 2
+ON_EDGE_UM = 3
+"""A line at an angle is rounded twice, and so are the edges that it is compared with."""
 MAX_PARITY_WORK = 20_000_000
 """Sampled points × edges that the hatch check looks at."""
 MIN_SAMPLED_UM = 10
@@ -27,8 +31,11 @@ MIN_SAMPLED_UM = 10
 Segments = NDArray[np.int64]
 
 
-def check_gcode(gcode: bytes, work: Work) -> list[Check]:
-    """Lint and read back. Raises Internal (SAFETY_LINTER or READ_BACK) where anything is wrong."""
+def check_gcode(gcode: bytes, work: Work, style: PathStyle = AS_DRAWN) -> list[Check]:
+    """Lint and read back; `style` says how far paths may be rounded and overcut.
+
+    Raises Internal (SAFETY_LINTER or READ_BACK) where anything is wrong.
+    """
     rules = LintRules(work.machine, work.material, work.margin_mm, max(layer.s_value for layer in work.layers))
     violations = lint(gcode, rules)
     if violations:
@@ -44,7 +51,11 @@ def check_gcode(gcode: bytes, work: Work) -> list[Check]:
     owner = work.toolpath.layer[motions.burning]
     for index, layer in enumerate(work.layers):
         mine = owner == index
-        checks.append(_check_layer(layer, starts[mine], ends[mine]))
+        follows = layer.kind in (OperationKind.SCORE, OperationKind.CUT)
+        if follows and (style.arc_tolerance_mm > 0 or style.overcut_mm > 0):
+            checks.append(check_cover(layer, burnt_points(motions, np.flatnonzero(motions.burning)[mine]), style))
+        else:
+            checks.append(_check_layer(layer, starts[mine], ends[mine]))
     return checks
 
 
@@ -56,6 +67,15 @@ def _check_moves(motions: Motions, work: Work) -> Check:
     off_um = float(np.maximum(np.abs(off_x), np.abs(off_y)).max())
     if off_um > TOLERANCE_UM:
         raise _differs("gcode-read-back", f"a move ends {off_um:.1f} µm from where it should")
+    turn = np.zeros(len(path), dtype=np.int8) if path.turn is None else path.turn
+    if not np.array_equal((motions.mode == 3).astype(np.int8) - (motions.mode == 2), turn):
+        raise _differs("gcode-read-back", "a straight move and an arc are mixed up")
+    if path.i_um is not None and path.j_um is not None and turn.any():
+        arcs = path.arcs
+        off_i = motions.i_mm[arcs] * UM_PER_MM - path.i_um[arcs]
+        off_j = motions.j_mm[arcs] * UM_PER_MM - path.j_um[arcs]
+        if not float(np.maximum(np.abs(off_i), np.abs(off_j)).max()) <= TOLERANCE_UM:
+            raise _differs("gcode-read-back", "the centre of an arc differs")
     if not np.array_equal(motions.mode == 0, path.rapid):
         raise _differs("gcode-read-back", "a travel move and a feed move are mixed up")
     if not np.array_equal(np.where(motions.burning, motions.s, 0), path.s):
@@ -94,12 +114,27 @@ def _check_rasters(name: str, layer: Layer, starts: Segments, ends: Segments) ->
         high = low + np.array(raster.burn.shape[::-1]) * raster.pitch_mm
         inside = ((middle_mm > low) & (middle_mm < high)).all(axis=1)
         claimed += int(inside.sum())
-        painted, meant = _painted(raster, layer.interval_mm, starts[inside], ends[inside])
-        if not np.array_equal(painted, meant * layer.passes):
+        if not _is_painted(raster, layer, starts[inside], ends[inside]):
             raise _differs(name, "the burnt pixels are not the picture's")
     if claimed != len(starts):
         raise _differs(name, "something burns outside the picture")
     return f"{len(layer.rasters)} picture(s) painted again from the G-code, every pixel equal, {layer.passes} pass(es)"
+
+
+def _is_painted(raster: PlacedRaster, layer: Layer, starts: Segments, ends: Segments) -> bool:
+    """Whether each pixel burns once per pass along its row, along its column, or both, and nothing else does."""
+    along_x, along_y = starts[:, 1] == ends[:, 1], starts[:, 0] == ends[:, 0]
+    if not (along_x | along_y).all() or (raster.burn.any() and not len(starts)):
+        return False
+    painted, meant = _painted(raster, layer.interval_mm, starts[along_x], ends[along_x])
+    rows_right = np.array_equal(painted, meant * (layer.passes if along_x.any() else 0))
+    # Seen with the head tilted to the right, columns are rows: (x, y) becomes (y, -x).
+    tilted_starts = np.stack([starts[along_y, 1], -starts[along_y, 0]], axis=1)
+    tilted_ends = np.stack([ends[along_y, 1], -ends[along_y, 0]], axis=1)
+    right_mm = raster.left_mm + raster.burn.shape[1] * raster.pitch_mm
+    tilted = PlacedRaster(raster.burn[::-1].T, raster.pitch_mm, raster.front_mm, -right_mm)
+    painted, meant = _painted(tilted, layer.interval_mm, tilted_starts, tilted_ends)
+    return rows_right and np.array_equal(painted, meant * (layer.passes if along_y.any() else 0))
 
 
 def _painted(
@@ -155,11 +190,11 @@ def _undirected(starts: Segments, ends: Segments) -> Segments:
 def _check_hatch(name: str, paths: Sequence[Path], starts: Segments, ends: Segments) -> str:
     """Middles of hatch lines lie inside, middles of the gaps between them outside: by rays to the back."""
     edges_um = _edges([path for path in paths if path.closed])
-    along, gap = ends[:, 0] - starts[:, 0], starts[1:, 0] - ends[:-1, 0]
-    burnt_mid = ((starts + ends) / 2)[np.abs(along) > MIN_SAMPLED_UM]
-    onwards = (np.sign(gap) == np.sign(along[1:])) & (np.sign(gap) == np.sign(along[:-1]))
-    in_row = (starts[1:, 1] == ends[:-1, 1]) & onwards & (np.abs(gap) > MIN_SAMPLED_UM)
-    gap_mid = ((ends[:-1] + starts[1:]) / 2)[in_row]
+    along, gap = (ends - starts).astype(np.float64), (starts[1:] - ends[:-1]).astype(np.float64)
+    long, wide = np.hypot(along[:, 0], along[:, 1]), np.hypot(gap[:, 0], gap[:, 1])
+    burnt_mid = ((starts + ends) / 2)[long > MIN_SAMPLED_UM]
+    onwards = _goes_on(along[:-1], gap, long[:-1]) & _goes_on(along[1:], gap, long[1:])
+    gap_mid = ((ends[:-1] + starts[1:]) / 2)[onwards & (wide > MIN_SAMPLED_UM)]
     sample = max(1, MAX_PARITY_WORK // max(1, 2 * len(edges_um)))
     burnt_mid, gap_mid = _sampled(burnt_mid, sample), _sampled(gap_mid, sample)
     if not _parity_is(burnt_mid, edges_um, 1).all():
@@ -167,6 +202,13 @@ def _check_hatch(name: str, paths: Sequence[Path], starts: Segments, ends: Segme
     if not _parity_is(gap_mid, edges_um, 0).all():
         raise _differs(name, "a place inside the paths has no hatch line")
     return f"{len(burnt_mid)} of {len(starts)} hatch lines inside, {len(gap_mid)} gaps outside the paths"
+
+
+def _goes_on(along: NDArray[np.float64], gap: NDArray[np.float64], long: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether each gap runs on in a line's direction, give or take the rounding of its ends."""
+    across = np.abs(along[:, 0] * gap[:, 1] - along[:, 1] * gap[:, 0])
+    onwards: NDArray[np.bool_] = ((along * gap).sum(axis=1) > 0) & (across <= TOLERANCE_UM * long)
+    return onwards
 
 
 def _sampled(points: NDArray[np.float64], count: int) -> NDArray[np.float64]:
@@ -182,9 +224,16 @@ def _parity_is(points: NDArray[np.float64], edges: Segments, wanted: int) -> NDA
     for index, (x, y) in enumerate(points):
         over = (x0 <= x) & (x < x1)
         rise = y0[over] + (y1[over] - y0[over]) * ((x - x0[over]) / (x1[over] - x0[over])) - y
-        on_edge = (np.abs(rise) <= TOLERANCE_UM).any()
-        fits[index] = on_edge or np.count_nonzero(rise > 0) % 2 == wanted
+        fits[index] = np.count_nonzero(rise > 0) % 2 == wanted or _nearest_edge_um(x, y, edges) <= ON_EDGE_UM
     return fits
+
+
+def _nearest_edge_um(x: float, y: float, edges: Segments) -> float:
+    """Distance from a point to the nearest edge; edges have a length."""
+    start, step = edges[:, :2].astype(np.float64), (edges[:, 2:] - edges[:, :2]).astype(np.float64)
+    away = np.array([x, y]) - start
+    share = np.clip((away * step).sum(axis=1) / (step**2).sum(axis=1), 0, 1)
+    return float(np.hypot(*(away - step * share[:, None]).T).min())
 
 
 def _differs(name: str, text: str) -> Internal:

@@ -7,20 +7,29 @@ unverified until somebody runs a test grid with it.
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
-from kerf_core.errors import InvalidArgument, NotFound
+from kerf_core.errors import InvalidArgument, NotFound, Violation
+from kerf_optimizer.domain.presets.profiles import AirAssist, Dialect, MachineProfile, check_profile, required_settings
 
 UNVERIFIED = "unverified: run the test grid first"
 """What is said wherever a preset is used that nobody burnt."""
 
+MAX_PASSES = 20
+MIN_INTERVAL_MM, MAX_INTERVAL_MM = 0.01, 5.0
+MAX_KERF_MM = 2.0
+MAX_SOURCE = 200
+POWER_STEP, SPEED_STEP = 0.5, 10.0
+"""Scaled figures are rounded to these, towards less energy."""
+_PRESET_NAME = re.compile(r"[A-Za-z0-9_./-]{1,200}")
 MAX_NAME_SHOWN = 64
 """Characters of a name from outside that an error repeats."""
 
@@ -32,48 +41,6 @@ class OperationKind(Enum):
     ENGRAVE_FILL = "engrave-fill"
     SCORE = "score"
     CUT = "cut"
-
-
-class LaserMode(Enum):
-    """How GRBL gives power: M4 scales it with the real speed, M3 holds it."""
-
-    DYNAMIC = "M4"
-    CONSTANT = "M3"
-
-
-@dataclass(frozen=True)
-class MachineProfile:
-    """What a machine can do. Its coordinates: origin at the front left corner of the bed, y to the back."""
-
-    name: str
-    description: str
-    bed_width_mm: float
-    bed_height_mm: float
-    max_feed_mm_per_min: float
-    acceleration_mm_per_s2: float
-    s_max: float
-    laser_watts: float
-    wavelength_nm: float
-    spot_x_mm: float
-    spot_y_mm: float
-    has_z: bool
-    junction_deviation_mm: float
-    laser_mode: LaserMode
-    required_settings: tuple[str, ...]
-    focus_note: str
-
-    @property
-    def spot_mm(self) -> float:
-        """The narrower side of the spot, where the beam is densest."""
-        return min(self.spot_x_mm, self.spot_y_mm)
-
-    def energy_j_per_mm2(self, power_percent: float, speed_mm_per_min: float, spacing_mm: float = 0.0) -> float:
-        """Energy density along a line: watts / (mm/s) / width of the line.
-
-        The width is the spot, or the distance to the next line where lines lie closer together than the spot is wide.
-        """
-        width_mm = min(self.spot_mm, spacing_mm) if spacing_mm > 0 else self.spot_mm
-        return self.laser_watts * power_percent / 100 / (speed_mm_per_min / 60) / width_mm
 
 
 @dataclass(frozen=True)
@@ -222,12 +189,26 @@ def _catalogue() -> Catalogue:
 
 
 def read_catalogue(data: dict[str, Any]) -> Catalogue:
-    """The tables in `data` (parsed JSON). Raises ValueError where they contradict each other."""
-    machine_table = {row["name"]: _read_machine(row) for row in data["machines"]}
+    """The tables in `data` (parsed JSON): a machine is a laser with a controller. Raises ValueError where they
+    contradict each other.
+    """
+    lasers = {row["name"]: row for row in data["lasers"]}
+    machine_table = {}
+    presets: list[Preset] = []
     material_table = {row["name"]: _read_material(row) for row in data["materials"]}
-    presets = [_read_preset(row, data["preset_source"]) for row in data["presets"]]
+    figures = {name: [_Figures(*row[1:]) for row in data["presets"] if row[0] == name] for name in lasers}
+    for controller in data["controllers"]:
+        for name in controller["lasers"]:
+            machine = _read_machine(lasers[name], controller)
+            machine_table[machine.name] = machine
+            presets += _own_presets(machine, figures[name], data["preset_source"])
+            like = lasers[name].get("like", "")
+            if like:
+                known = {(row.material, row.kind) for row in figures[name]}
+                others = [row for row in figures[like] if (row.material, row.kind) not in known]
+                presets += _scaled_presets(machine, _read_machine(lasers[like], controller), others)
     for preset in presets:
-        _check_preset(preset, machine_table, material_table)
+        _check_known(preset, machine_table, material_table)
     words = {word: row["name"] for row in data["materials"] for word in row.get("blocked_words", ())}
     return Catalogue(
         machines=MappingProxyType(dict(sorted(machine_table.items()))),
@@ -237,9 +218,50 @@ def read_catalogue(data: dict[str, Any]) -> Catalogue:
     )
 
 
-def _read_machine(row: dict[str, Any]) -> MachineProfile:
-    fields = row | {"laser_mode": LaserMode(row["laser_mode"]), "required_settings": tuple(row["required_settings"])}
-    return MachineProfile(**fields)
+class _Figures(NamedTuple):
+    """A row of the table of presets, for one laser."""
+
+    material: str
+    kind: str
+    power_percent: float
+    speed_mm_per_min: float
+    passes: int
+    interval_mm: float
+
+
+def _own_presets(machine: MachineProfile, rows: Iterable[_Figures], source: str) -> list[Preset]:
+    return [_preset(machine, row, source) for row in rows]
+
+
+def _scaled_presets(machine: MachineProfile, like: MachineProfile, rows: Iterable[_Figures]) -> list[Preset]:
+    """Presets of another laser of the same wavelength, so that each area gets the same energy.
+
+    A cut keeps its power and changes its speed, the others keep their speed. What the laser cannot do is left out.
+    """
+    source = f"kerf's own starting value, scaled from that of {like.name} by the energy per area; nobody has burnt it"
+    out = []
+    for row in rows:
+        energy = like.energy_j_per_mm2(row.power_percent, row.speed_mm_per_min, row.interval_mm)
+        per_percent = machine.energy_j_per_mm2(1.0, 1.0, row.interval_mm)  # times percent / (mm/min) is J/mm²
+        power, speed = row.power_percent, row.speed_mm_per_min
+        if row.kind == OperationKind.CUT.value:
+            speed = min(per_percent * power / energy, machine.max_feed_mm_per_min)
+        speed = min(speed, machine.max_feed_mm_per_min)
+        power = min(max(energy * speed / per_percent, machine.min_power_percent), 100.0)
+        speed = math.ceil(per_percent * power / energy / SPEED_STEP) * SPEED_STEP
+        if speed <= machine.max_feed_mm_per_min:
+            power = math.floor(power / POWER_STEP) * POWER_STEP
+            out.append(_preset(machine, row._replace(power_percent=power, speed_mm_per_min=speed), source))
+    return out
+
+
+def _read_machine(laser: dict[str, Any], controller: dict[str, Any]) -> MachineProfile:
+    dialect, s_max = Dialect(controller["dialect"]), float(controller["s_max"])
+    name = f"{controller['prefix']}-{laser['name']}"
+    own = {key: value for key, value in laser.items() if key != "like"}
+    own |= {"name": name, "description": f"{controller['title']}, {laser['description']}"}
+    own |= {"dialect": dialect, "s_max": s_max, "air_assist": AirAssist(laser.get("air_assist", ""))}
+    return check_profile(MachineProfile(**own, required_settings=required_settings(dialect, s_max)), name)
 
 
 def _read_material(row: dict[str, Any]) -> Material:
@@ -255,30 +277,74 @@ def _read_material(row: dict[str, Any]) -> Material:
     )
 
 
-def _read_preset(row: list[Any], source: str) -> Preset:
-    machine, material, kind, power_percent, speed_mm_per_min, passes, interval_mm = row
+def _preset(machine: MachineProfile, row: _Figures, source: str) -> Preset:
     return Preset(
-        name=f"{machine}/{material}/{kind}",
-        machine=machine,
-        material=material,
-        kind=OperationKind(kind),
-        power_percent=float(power_percent),
-        speed_mm_per_min=float(speed_mm_per_min),
-        passes=int(passes),
-        interval_mm=float(interval_mm),
+        name=f"{machine.name}/{row.material}/{row.kind}",
+        machine=machine.name,
+        material=row.material,
+        kind=OperationKind(row.kind),
+        power_percent=float(row.power_percent),
+        speed_mm_per_min=float(row.speed_mm_per_min),
+        passes=int(row.passes),
+        interval_mm=float(row.interval_mm),
         kerf_mm=0.0,
         source=source,
         verified=False,
     )
 
 
-def _check_preset(preset: Preset, machines_by_name: dict[str, Any], materials_by_name: dict[str, Any]) -> None:
-    machine: MachineProfile = machines_by_name[preset.machine]
-    material: Material = materials_by_name[preset.material]
+def _check_known(preset: Preset, machine_table: Mapping[str, MachineProfile], table: Mapping[str, Material]) -> None:
+    machine, material = machine_table[preset.machine], table[preset.material]
     if material.blocked_reason or material.unsuited_reason(machine.wavelength_nm):
         raise ValueError(f"{preset.name}: the material must not be burnt on this machine")
+    faults = preset_faults(preset, machine, material)
+    if faults:
+        raise ValueError(f"{preset.name}: {faults[0].field}: {faults[0].description}")
+
+
+def check_preset(preset: Preset, machine: MachineProfile, material: Material, field: str) -> Preset:
+    """A preset of somebody's own, if it is one for this machine and material and its figures can be used.
+
+    Raises InvalidArgument (INVALID_FIELD) naming every field that cannot. It is never taken as verified by kerf.
+    """
+    faults = [
+        Violation(f"{field}.{fault.field}", fault.description) for fault in preset_faults(preset, machine, material)
+    ]
+    if not _PRESET_NAME.fullmatch(preset.name):
+        faults.append(Violation(f"{field}.name", "use 1 to 200 of A-Z a-z 0-9 _ . / and -."))
+    for name, wanted in (("machine", machine.name), ("material", material.name)):
+        if getattr(preset, name) != wanted:
+            faults.append(Violation(f"{field}.{name}", f"the plan is for {wanted}."))
+    if len(preset.source) > MAX_SOURCE or not preset.source.isprintable():
+        faults.append(Violation(f"{field}.source", f"at most {MAX_SOURCE} printable characters."))
+    if faults:
+        text = "; ".join(f"{fault.field}: {fault.description}" for fault in faults)
+        raise InvalidArgument("INVALID_FIELD", text, violations=tuple(faults))
+    return preset
+
+
+def preset_faults(preset: Preset, machine: MachineProfile, material: Material) -> list[Violation]:
+    """What is wrong with a preset's figures, each with the name of its field."""
+    engraves = preset.kind in (OperationKind.ENGRAVE_RASTER, OperationKind.ENGRAVE_FILL)
+    ranges = {
+        "power_percent": (0.1, 100.0),
+        "speed_mm_per_min": (1.0, machine.max_feed_mm_per_min),
+        "passes": (1, MAX_PASSES),
+        "interval_mm": (MIN_INTERVAL_MM, MAX_INTERVAL_MM) if engraves else (0.0, 0.0),
+        "kerf_mm": (0.0, MAX_KERF_MM),
+    }
+    faults = []
+    for name, (low, high) in ranges.items():
+        value = getattr(preset, name)
+        if not (math.isfinite(value) and low <= value <= high):
+            faults.append(Violation(name, f"{value:g} is outside {low:g} to {high:g}."))
+    if faults:
+        return faults
     energy = machine.energy_j_per_mm2(preset.power_percent, preset.speed_mm_per_min, preset.interval_mm)
     if energy > material.cap_pass_j_per_mm2 or energy * preset.passes > material.cap_total_j_per_mm2:
-        raise ValueError(f"{preset.name}: {energy:.1f} J/mm² × {preset.passes} is over the cap of {material.name}")
-    if not 0 < preset.speed_mm_per_min <= machine.max_feed_mm_per_min:
-        raise ValueError(f"{preset.name}: the speed is outside the machine's")
+        text = (
+            f"{energy:.1f} J/mm² × {preset.passes} is over the cap of {material.name}: "
+            f"{material.cap_pass_j_per_mm2:g} in one pass, {material.cap_total_j_per_mm2:g} in all."
+        )
+        faults.append(Violation("power_percent", text))
+    return faults

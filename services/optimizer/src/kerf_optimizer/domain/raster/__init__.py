@@ -1,27 +1,31 @@
-"""Pictures to 1-bit rasters of a stated size."""
+"""Pictures to rasters of a stated size that a laser can burn."""
 
-from kerf_optimizer.domain.raster.modes import (
-    floyd_steinberg,
-    halftone,
-    line_art,
-    otsu_threshold,
-    silhouette,
-    threshold,
-)
+from kerf_optimizer.domain.raster.ordered import DotShape
 from kerf_optimizer.domain.raster.png import raster_from_picture, raster_to_png
-from kerf_optimizer.domain.raster.prepare import RasterMode, RasterReport, RasterSettings, prepare_raster
+from kerf_optimizer.domain.raster.prepare import Prepared, prepare_raster
+from kerf_optimizer.domain.raster.settings import (
+    BurnReport,
+    BurnSettings,
+    PowerRange,
+    RasterMode,
+    RasterReport,
+    RasterSettings,
+)
+from kerf_optimizer.domain.raster.tone import Background, ToneAdjustments, Unsharp
 
 __all__ = [
+    "Background",
+    "BurnReport",
+    "BurnSettings",
+    "DotShape",
+    "PowerRange",
+    "Prepared",
     "RasterMode",
     "RasterReport",
     "RasterSettings",
-    "floyd_steinberg",
-    "halftone",
-    "line_art",
-    "otsu_threshold",
+    "ToneAdjustments",
+    "Unsharp",
     "prepare_raster",
     "raster_from_picture",
     "raster_to_png",
-    "silhouette",
-    "threshold",
 ]

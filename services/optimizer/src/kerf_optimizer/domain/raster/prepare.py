@@ -1,92 +1,55 @@
-"""From a decoded picture to a raster of a stated size, and a report that is measured on it."""
+"""From a decoded picture to rasters of a stated size, and a report that is measured on them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from kerf_core.errors import InvalidArgument
 from kerf_media import Picture
-from kerf_optimizer.domain.geometry import Raster
-from kerf_optimizer.domain.physical import PhysicalSize, PixelGrid, RasterLimits, grid_for
-from kerf_optimizer.domain.raster.modes import (
-    floyd_steinberg,
-    halftone,
-    line_art,
-    otsu_threshold,
-    silhouette,
-    threshold,
+from kerf_optimizer.domain.burn_model import BurnModel, Spot, burn_preview, burnt_tone
+from kerf_optimizer.domain.geometry import MM_PER_INCH, Raster
+from kerf_optimizer.domain.physical import PixelGrid, RasterLimits, grid_for, own_grid
+from kerf_optimizer.domain.raster.burning import (
+    MIN_CELL_PX,
+    Burnt,
+    Scaled,
+    burn_picture,
+    cell_px,
+    shortest_run_px,
 )
+from kerf_optimizer.domain.raster.detect import detect_mode
+from kerf_optimizer.domain.raster.remarks import remarks
+from kerf_optimizer.domain.raster.settings import (
+    BurnReport,
+    BurnSettings,
+    RasterMode,
+    RasterReport,
+    RasterSettings,
+)
+from kerf_optimizer.domain.raster.tone import ToneAdjustments, adjust
+from kerf_optimizer.domain.raster.types import Gray
 
-_PIXELS_PER_HALFTONE_CELL = 6.0
-_DEFAULT_ANGLE_DEG = 45.0
-_DEFAULT_LINE_WIDTH_MM = 0.4
-_LINE_PER_ENLARGED_PIXEL = 1.8
-"""Lines narrower than this many of the picture's own pixels find nothing on edges that enlarging made soft."""
-_WIDER_WARNED = 1.05
-_MIN_CELL_PX = 2.0
-_COARSE_CELL_PX = 4.0
-_UPSCALE_WARNED = 4.0
-_BLACK_OR_WHITE_SHARE = 0.9
-_NEAR_BLACK, _NEAR_WHITE = 24, 231
-
-
-class RasterMode(Enum):
-    """How grey becomes burnt and not burnt."""
-
-    THRESHOLD = "threshold"
-    FLOYD_STEINBERG = "floyd-steinberg"
-    HALFTONE = "halftone"
-    LINE_ART = "line-art"
-    SILHOUETTE = "silhouette"
+_CELLED = (RasterMode.HALFTONE, RasterMode.NEWSPRINT)
+_MANY_LAYERS = (RasterMode.POWER_MAP, RasterMode.RELIEF)
+_MAX_LAYERS = 64
 
 
 @dataclass(frozen=True)
-class RasterSettings:
-    """What to make.
+class Prepared:
+    """What came of a picture: rasters (one, or a relief's slices from the surface down), or `power` (uint8, 255 = all).
 
-    `threshold` 1–255 for THRESHOLD, None = Otsu's. `halftone_lpi` 0 = dpi / 6; `halftone_angle_deg` None = 45.
-    `line_width_mm` 0 = 0.4, for LINE_ART. `invert` burns exactly what would not burn without it.
+    `preview` is the simulated burn, uint8, 0 = as dark as full burn, where it was asked for.
     """
 
-    mode: RasterMode = RasterMode.THRESHOLD
-    size: PhysicalSize = field(default_factory=PhysicalSize)
-    threshold: int | None = None
-    halftone_lpi: float = 0.0
-    halftone_angle_deg: float | None = None
-    line_width_mm: float = 0.0
-    invert: bool = False
-
-
-@dataclass(frozen=True)
-class RasterReport:
-    """What a raster is, measured on it. `threshold` is 0 where no level was used."""
-
-    mode: RasterMode
-    width_px: int
-    height_px: int
-    width_mm: float
-    height_mm: float
-    dpi: float
-    burnt_share: float
-    threshold: int
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Scaled:
-    """A picture on the raster's grid: uint8 (rows, columns) each."""
-
-    gray: NDArray[np.uint8]
-    alpha: NDArray[np.uint8] | None
+    rasters: tuple[Raster, ...]
+    power: Gray | None
+    preview: Gray | None
     grid: PixelGrid
-    upscale: float
-    """How many times the picture was enlarged; 1 or less = not at all."""
+    report: RasterReport
 
 
 def prepare_raster(
@@ -94,136 +57,141 @@ def prepare_raster(
     settings: RasterSettings,
     limits: RasterLimits | None = None,
     cancel: Callable[[], None] = lambda: None,
-) -> tuple[Raster, RasterReport]:
-    """Bring the picture to size, then make it black and white.
+) -> Prepared:
+    """Bring the picture to size, adjust its tones, then make it burnable.
 
     Resampling (Lanczos, Pillow's integer arithmetic) comes before dithering and is left out where the picture has the
-    target's pixels already: a black and white picture passes through THRESHOLD, FLOYD_STEINBERG and HALFTONE unchanged.
-    `cancel` is called between steps and may raise. Raises InvalidArgument for sizes and settings out of range.
+    target's pixels already: black and white then passes through all modes that keep tones unchanged. `cancel` is called
+    between steps and may raise. Raises InvalidArgument for sizes and settings out of range.
     """
     limits = limits or RasterLimits()
-    grid = grid_for((picture.width_px, picture.height_px), settings.size, limits, _pixel_aspect(picture))
+    reasons: tuple[str, ...] = ()
+    if settings.mode is RasterMode.AUTO:
+        mode, reasons = detect_mode(picture.gray(), settings)
+        settings = replace(settings, mode=mode)
+    grid = _grid(picture, settings, limits)
     _check(settings, grid)
+    model = _model(settings, grid, limits)
     cancel()
     scaled = _scale(picture, grid)
     cancel()
-    burn, level = _burn(scaled, settings)
-    raster = Raster(~burn if settings.invert else burn, grid.pitch_mm)
+    gray, done = adjust(scaled.gray, scaled.alpha, settings.tone, grid.pitch_mm)
+    scaled = replace(scaled, gray=gray)
     cancel()
-    warnings = (*picture.notes, *_warnings(scaled, raster, settings, limits))
-    return raster, RasterReport(
-        mode=settings.mode,
-        width_px=raster.width_px,
-        height_px=raster.height_px,
-        width_mm=raster.width_mm,
-        height_mm=raster.height_mm,
-        dpi=raster.dpi,
-        burnt_share=raster.burnt_share,
-        threshold=level,
-        warnings=warnings,
-    )
+    burnt = burn_picture(scaled, settings, model, cancel)
+    if settings.invert:
+        burnt = burnt.inverted()
+    cancel()
+    rasters = tuple(Raster(burn, grid.pitch_mm) for burn in burnt.slices)
+    burn = None if model is None else _burn_report(scaled, rasters, settings, model)
+    preview = burn_preview(rasters[0].burn, model) if model is not None and settings.burn_preview else None
+    cancel()
+    warnings = (*picture.notes, *remarks(scaled, burnt, rasters, settings, limits, model))
+    report = _report(scaled, burnt, rasters, settings, warnings)
+    report = replace(report, reasons=reasons, adjustments=tuple(done), burn=burn)
+    return Prepared(rasters, burnt.power, preview, grid, report)
 
 
-def _pixel_aspect(picture: Picture) -> float:
-    if picture.pixels_per_metre is None:
-        return 1.0
-    return picture.pixels_per_metre[1] / picture.pixels_per_metre[0]
+def _grid(picture: Picture, settings: RasterSettings, limits: RasterLimits) -> PixelGrid:
+    picture_px, stated = (picture.width_px, picture.height_px), picture.pixels_per_metre
+    if settings.mode is RasterMode.PASS_THROUGH:
+        return own_grid(picture_px, settings.size, limits, stated)
+    pixel_aspect = 1.0 if stated is None else stated[1] / stated[0]
+    return grid_for(picture_px, settings.size, limits, pixel_aspect)
 
 
 def _check(settings: RasterSettings, grid: PixelGrid) -> None:
+    settings.tone.check()
     if settings.threshold is not None and not 1 <= settings.threshold <= 255:
         raise InvalidArgument.of_field("threshold", f"{settings.threshold} is outside 1–255.")
-    if settings.mode is RasterMode.HALFTONE and _cell_px(settings, grid) < _MIN_CELL_PX:
+    if settings.mode is RasterMode.BAND_THRESHOLD and not 0 <= settings.threshold_low < (settings.threshold or 255):
+        raise InvalidArgument.of_field("threshold_low", f"{settings.threshold_low} is not below the threshold.")
+    if settings.ordered_size not in (2, 4, 8):
+        raise InvalidArgument.of_field("ordered_size", f"{settings.ordered_size} is none of 2, 4 and 8.")
+    if settings.mode is RasterMode.RELIEF and not 2 <= settings.relief_layers <= _MAX_LAYERS:
+        raise InvalidArgument.of_field("relief_layers", f"{settings.relief_layers} is outside 2–{_MAX_LAYERS}.")
+    _check_power(settings)
+    if settings.mode is RasterMode.PASS_THROUGH and settings.tone != ToneAdjustments():
+        raise InvalidArgument.of_field("tone", "PASS_THROUGH changes nothing: leave the tone tools out.")
+    if settings.mode in _MANY_LAYERS and settings.burn_preview:
+        raise InvalidArgument.of_field("burn_preview", "is there for modes that make one 1-bit picture.")
+    if settings.mode in _CELLED and cell_px(settings, grid) < MIN_CELL_PX:
         raise InvalidArgument.of_field(
             "halftone_lpi",
-            f"{settings.halftone_lpi:g} lines per inch leave a dot less than {_MIN_CELL_PX:g} px. "
-            f"Ask for at most {25.4 / grid.pitch_mm / _MIN_CELL_PX:.0f}, or for more dots per inch.",
+            f"{settings.halftone_lpi:g} lines per inch leave a dot less than {MIN_CELL_PX:g} px. "
+            f"Ask for at most {MM_PER_INCH / grid.pitch_mm / MIN_CELL_PX:.0f}, or for more dots per inch.",
         )
 
 
-def _cell_px(settings: RasterSettings, grid: PixelGrid) -> float:
-    if not settings.halftone_lpi:
-        return _PIXELS_PER_HALFTONE_CELL
-    return 25.4 / grid.pitch_mm / settings.halftone_lpi
+def _check_power(settings: RasterSettings) -> None:
+    power = settings.power
+    if not 0 <= power.min_percent <= power.max_percent <= 100:
+        raise InvalidArgument.of_field(
+            "power", f"{power.min_percent:g}–{power.max_percent:g} is no range of percent within 0–100."
+        )
+    if not 2 <= power.levels <= 256:
+        raise InvalidArgument.of_field("power.levels", f"{power.levels} is outside 2–256.")
 
 
-def _line_width_px(settings: RasterSettings, scaled: _Scaled) -> float:
-    """What was asked for, but no less than a pixel, and than the finest edge that an enlarged picture has."""
-    wanted_mm = settings.line_width_mm or _DEFAULT_LINE_WIDTH_MM
-    return max(1.0, wanted_mm / scaled.grid.pitch_mm, _LINE_PER_ENLARGED_PIXEL * scaled.upscale)
+def _model(settings: RasterSettings, grid: PixelGrid, limits: RasterLimits) -> BurnModel | None:
+    needed = settings.burn_preview or settings.mode is RasterMode.BURN_SIMULATED
+    if settings.mode in _MANY_LAYERS or (settings.burn is None and not needed):
+        return None
+    burn = settings.burn or BurnSettings()
+    x_mm = burn.spot_x_mm or limits.typical_spot_mm
+    return BurnModel(Spot(x_mm, burn.spot_y_mm or x_mm), grid.pitch_mm, burn.saturation)
 
 
-def _scale(picture: Picture, grid: PixelGrid) -> _Scaled:
+def _scale(picture: Picture, grid: PixelGrid) -> Scaled:
     gray, alpha = picture.gray(), picture.alpha
     size_px = (grid.width_px, grid.height_px)
-    if (picture.width_px, picture.height_px) != size_px:
+    resampled = (picture.width_px, picture.height_px) != size_px
+    if resampled:
         gray = _resample(gray, size_px)
         alpha = None if alpha is None else _resample(alpha, size_px)
     upscale = max(grid.width_px / picture.width_px, grid.height_px / picture.height_px)
-    return _Scaled(gray, alpha, grid, upscale)
+    return Scaled(gray, alpha, grid, upscale, resampled)
 
 
-def _resample(channel: NDArray[np.uint8], size_px: tuple[int, int]) -> NDArray[np.uint8]:
+def _resample(channel: Gray, size_px: tuple[int, int]) -> Gray:
     return np.asarray(Image.fromarray(channel).resize(size_px, Image.Resampling.LANCZOS))
 
 
-def _burn(scaled: _Scaled, settings: RasterSettings) -> tuple[NDArray[np.bool_], int]:
-    match settings.mode:
-        case RasterMode.THRESHOLD:
-            level = settings.threshold or otsu_threshold(scaled.gray)
-            return threshold(scaled.gray, level), level
-        case RasterMode.FLOYD_STEINBERG:
-            return floyd_steinberg(scaled.gray), 0
-        case RasterMode.HALFTONE:
-            angle_deg = _DEFAULT_ANGLE_DEG if settings.halftone_angle_deg is None else settings.halftone_angle_deg
-            return halftone(scaled.gray, _cell_px(settings, scaled.grid), angle_deg), 0
-        case RasterMode.LINE_ART:
-            return line_art(scaled.gray, _line_width_px(settings, scaled)), 0
-        case RasterMode.SILHOUETTE:
-            return silhouette(scaled.gray, scaled.alpha)
+def _burn_report(scaled: Scaled, rasters: tuple[Raster, ...], settings: RasterSettings, model: BurnModel) -> BurnReport:
+    wanted = float(1 - scaled.gray.mean() / 255)
+    return BurnReport(
+        spot_x_px=model.spot_x_px,
+        spot_y_px=model.spot_y_px,
+        saturation=model.saturation,
+        shortest_run_px=shortest_run_px(settings, model) if settings.mode is RasterMode.BURN_SIMULATED else 0,
+        wanted_tone=1 - wanted if settings.invert else wanted,
+        burnt_tone=burnt_tone(rasters[0].burn, model),
+    )
 
 
-def _warnings(scaled: _Scaled, raster: Raster, settings: RasterSettings, limits: RasterLimits) -> list[str]:
-    warnings = []
-    if not raster.burn.any():
-        warnings.append("Nothing burns: no pixel is dark enough.")
-    elif raster.burn.all():
-        warnings.append("Everything burns: no pixel is light enough.")
-    if bool((scaled.gray == scaled.gray[0, 0]).all()):
-        warnings.append("The picture has one tone only.")
-    if scaled.upscale > _UPSCALE_WARNED:
-        warnings.append(
-            f"The picture was enlarged {scaled.upscale:.1f} times and will look soft: send a larger one, or burn it "
-            "smaller."
-        )
-    if raster.pitch_mm < limits.typical_spot_mm:
-        warnings.append(
-            f"Lines of {raster.pitch_mm:.3g} mm are closer than a typical spot of {limits.typical_spot_mm:g} mm: "
-            "dots overlap and dark tones fill up."
-        )
-    if settings.mode is RasterMode.HALFTONE and _cell_px(settings, scaled.grid) < _COARSE_CELL_PX:
-        warnings.append(
-            f"Halftone dots of {_cell_px(settings, scaled.grid):.2g} px give few tones: ask for fewer lines per inch "
-            "or more dots per inch."
-        )
-    if settings.mode is RasterMode.LINE_ART:
-        warnings.extend(_line_art_warnings(scaled, settings))
-    return warnings
-
-
-def _line_art_warnings(scaled: _Scaled, settings: RasterSettings) -> list[str]:
-    warnings = []
-    wanted_mm = settings.line_width_mm or _DEFAULT_LINE_WIDTH_MM
-    width_mm = _line_width_px(settings, scaled) * scaled.grid.pitch_mm
-    if width_mm > wanted_mm * _WIDER_WARNED:
-        warnings.append(
-            f"Lines are about {width_mm:.2g} mm wide instead of {wanted_mm:g} mm: the picture has no finer detail at "
-            "this size."
-        )
-    gray = scaled.gray
-    clear = np.count_nonzero((gray <= _NEAR_BLACK) | (gray >= _NEAR_WHITE)) / gray.size
-    if clear > _BLACK_OR_WHITE_SHARE:
-        warnings.append(
-            "The picture is black and white already: line art outlines its strokes, THRESHOLD keeps them as they are."
-        )
-    return warnings
+def _report(
+    scaled: Scaled, burnt: Burnt, rasters: tuple[Raster, ...], settings: RasterSettings, warnings: tuple[str, ...]
+) -> RasterReport:
+    shares = [raster.burnt_share for raster in rasters]
+    mean_power = sum(shares) / len(shares) if burnt.power is None else float(burnt.power.mean()) / 255
+    grid = scaled.grid
+    return RasterReport(
+        mode=settings.mode,
+        width_px=grid.width_px,
+        height_px=grid.height_px,
+        width_mm=grid.width_px * grid.pitch_mm,
+        height_mm=grid.height_px * grid.pitch_mm,
+        dpi=MM_PER_INCH / grid.pitch_mm,
+        burnt_share=shares[0] if burnt.power is None else float(np.count_nonzero(burnt.power)) / burnt.power.size,
+        threshold=burnt.level,
+        warnings=warnings,
+        reasons=(),
+        adjustments=(),
+        resampled=scaled.resampled,
+        layers=len(rasters),
+        transparent_share=0.0
+        if scaled.alpha is None
+        else float(np.count_nonzero(scaled.alpha == 0)) / scaled.alpha.size,
+        mean_power=mean_power,
+        burn=None,
+    )

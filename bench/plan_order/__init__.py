@@ -1,0 +1,1 @@
+"""The sides and the inputs of bench.optimizer_plan."""
