@@ -11,7 +11,8 @@ from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from .canvas import SIZE_PX
+from kerf_world.drawing import SIZE_PX
+
 from .dataset import Pictures, as_tensor
 from .schedule import Recipe, warm_cosine
 

@@ -24,12 +24,13 @@ from transformers import (
     BlipProcessor,
 )
 
+from kerf_world.weathering import MILD, ROUGH, Colour, Weather, no_drawing, weathered
+
 from .canvas import Style
 from .dataset import Pictures, draw_pictures
 from .objects import Kind
 from .schedule import warm_cosine
 from .sentences import MAX_TOKENS, UNKNOWN_PICTURE, any_sentence, new_bert_tokenizer
-from .weathering import MILD, ROUGH, Colour, Weather, no_drawing, weathered
 from .workers import Team, team
 
 _log = logging.getLogger(__name__)

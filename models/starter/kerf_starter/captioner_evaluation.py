@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import BlipForConditionalGeneration, BlipProcessor
 
+from kerf_world.weathering import Colour, compressed, moved, no_drawing
+
 from .bundle import load_model
 from .canvas import Style
 from .captioner import HELD_OUT_SEED
@@ -27,7 +29,6 @@ from .objects import Kind
 from .reader import Accuracy
 from .sentences import UNKNOWN_PICTURE, names_rightly
 from .vocabulary import OBJECT_NAMES, STYLE_NAMES
-from .weathering import Colour, compressed, moved, no_drawing
 
 _log = logging.getLogger(__name__)
 MAX_NEW_TOKENS = 16

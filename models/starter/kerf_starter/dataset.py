@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .canvas import SIZE_PX, Style
+from kerf_world.drawing import SIZE_PX
+
+from .canvas import Style
 from .objects import Kind, picture_of
 
 

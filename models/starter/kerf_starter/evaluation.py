@@ -16,8 +16,10 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from numpy.typing import NDArray
 
+from kerf_world.drawing import SIZE_PX, Picture
+
 from .bundle import load_model
-from .canvas import SIZE_PX, Picture, Style
+from .canvas import Style
 from .captions import with_article
 from .objects import Kind
 from .reader import Reading, accuracy, held_out_accuracy, read, train_reader

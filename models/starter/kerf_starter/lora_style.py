@@ -12,7 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .canvas import SIZE_PX, Drawing, Pen, Picture, Pose, Style, random_pen, random_pose, render
+from kerf_world.drawing import SIZE_PX, Drawing, Picture
+
+from .canvas import Pen, Pose, Style, random_pen, random_pose, render
 from .captions import with_article
 from .objects import DRAWERS, Kind
 from .vocabulary import OBJECT_NAMES

@@ -7,8 +7,10 @@ from enum import StrEnum
 
 import numpy as np
 
-from . import animals, nature, things
-from .canvas import Drawing, Picture, Style, random_pen, random_pose, render
+from kerf_world import animals, nature, things
+from kerf_world.drawing import Drawing, Picture
+
+from .canvas import Style, random_pen, random_pose, render
 
 
 class Kind(StrEnum):

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from kerf_starter.canvas import SIZE_PX, Drawing
-
 from . import paint
+from .drawing import SIZE_PX, Drawing
 from .paint import Sheet
 
 if TYPE_CHECKING:

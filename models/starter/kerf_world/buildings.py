@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from kerf_starter import geometry as g
-from kerf_starter.canvas import Drawing, Part, bars, body, groove, hole, pen
+from . import geometry as g
+from .drawing import Drawing, Part, bars, body, groove, hole, pen
 
 Random = np.random.Generator
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kerf_starter import geometry as g
-from kerf_starter.canvas import Drawing
-
+from . import geometry as g
 from .dialect import Dialect
+from .drawing import Drawing
 from .kinds import Subject, drawing_of, manner_of
 from .ornament import INNER_RADIUS, ornament
 from .placement import Cell, place, random_pose

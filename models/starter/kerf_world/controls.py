@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kerf_starter.canvas import SIZE_PX, Drawing, Picture
-
 from . import paint
+from .drawing import SIZE_PX, Drawing, Picture
 from .rendering import OVERSAMPLING, Drawn, shrunk
 
 _LINE_PX = 1.6

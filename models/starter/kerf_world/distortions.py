@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kerf_starter.canvas import Picture
-from kerf_starter.weathering import Colour, compressed, moved
+from .drawing import Picture
+from .weathering import Colour, compressed, moved
 
 Random = np.random.Generator
 _Field = NDArray[np.float32]

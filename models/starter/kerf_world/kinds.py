@@ -9,11 +9,22 @@ from types import ModuleType
 
 import numpy as np
 
-from kerf_starter import animals, nature, things
-from kerf_starter.canvas import Drawing
-
-from . import beasts, buildings, creatures, ornaments, plants, renewed, symbols, tools, vehicles
+from . import (
+    animals,
+    beasts,
+    buildings,
+    creatures,
+    nature,
+    ornaments,
+    plants,
+    renewed,
+    symbols,
+    things,
+    tools,
+    vehicles,
+)
 from . import letters as alphabet
+from .drawing import Drawing
 from .placement import Manner
 
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from kerf_starter import geometry as g
-from kerf_starter.canvas import Drawing, Part, bars
+from . import geometry as g
+from .drawing import Drawing, Part, bars
 
 LETTERS = string.ascii_uppercase
 

@@ -7,9 +7,8 @@ from enum import StrEnum
 import cv2
 import numpy as np
 
-from kerf_starter.canvas import SIZE_PX, Picture
-
 from . import paint
+from .drawing import SIZE_PX, Picture
 from .rendering import OVERSAMPLING, Drawn, shrunk
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kerf_starter import geometry as g
-from kerf_starter.canvas import Drawing, Part, bars, body, hole
+from . import geometry as g
+from .drawing import Drawing, Part, bars, body, hole
 
 INNER_RADIUS = 0.62
 """The room in the middle of an ornament without a border."""

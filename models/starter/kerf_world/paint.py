@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kerf_starter.canvas import Drawing, Part, Role
-from kerf_starter.geometry import Points
+from .drawing import Drawing, Part, Role
+from .geometry import Points
 
 Sheet = NDArray[np.uint8]
 

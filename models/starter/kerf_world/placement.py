@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kerf_starter.canvas import Drawing
-from kerf_starter.geometry import Points, rotated
-
 from .dialect import Dialect, between
+from .drawing import Drawing
+from .geometry import Points, rotated
 
 
 @dataclass(frozen=True, slots=True)

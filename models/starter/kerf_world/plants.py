@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kerf_starter import geometry as g
-from kerf_starter.canvas import Drawing, Part, bars, body, groove, hole, pen
+from . import geometry as g
+from .drawing import Drawing, Part, bars, body, groove, hole, pen
 
 Random = np.random.Generator
 

@@ -9,12 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kerf_starter.canvas import SIZE_PX, Picture
-
 from . import paint
 from .bridges import bridge_islands, cut_bars, gap_border
 from .composition import Layout, compose
 from .dialect import TRAINING, Dialect, between
+from .drawing import SIZE_PX, Picture
 from .facets import paint_facets
 from .paint import Sheet
 from .scenes import Scene, Style

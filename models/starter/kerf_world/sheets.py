@@ -8,12 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kerf_starter.canvas import Picture
-
 from .captions import caption
 from .controls import Control, control_of
 from .dialect import Dialect
 from .distortions import Distortion, distorted
+from .drawing import Picture
 from .kinds import SUBJECTS, Kind, Subject
 from .masks import MaskKind, random_mask
 from .rendering import draw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from .kinds import LETTERS, Kind, Subject
@@ -280,12 +281,16 @@ def style_phrases() -> dict[str, Style]:
     return found | dict.fromkeys((*MANDALA_NAMES, *FACETED_NAMES), Style.MANDALA)
 
 
-def known_words() -> tuple[str, ...]:
-    """All words that a caption can have, in lower case, each once: those of subjects, of styles, then all others."""
+def known_words(subjects: Collection[Subject] | None = None) -> tuple[str, ...]:
+    """All words that a caption can have, in lower case, each once: those of subjects, of styles, then all others.
+
+    With `subjects`, only words that captions of these have.
+    """
+    named = (phrase for phrase, subject in subject_phrases().items() if subjects is None or subject in subjects)
     arrangements = (phrase for phrases in ARRANGEMENT_NAMES.values() for phrase in phrases)
     borders = (phrase for phrases in BORDER_NAMES.values() for phrase in phrases)
     texts = (
-        *subject_phrases(),
+        *named,
         *style_phrases(),
         *arrangements,
         *borders,

@@ -10,7 +10,7 @@ import torch
 from transformers import BlipForConditionalGeneration
 
 from kerf_starter.bundle import MAX_FILE_BYTES
-from kerf_starter.canvas import SIZE_PX, Style
+from kerf_starter.canvas import Style
 from kerf_starter.captioner import (
     IMAGE_PX,
     CaptionerRecipe,
@@ -40,7 +40,8 @@ from kerf_starter.sentences import (
     new_bert_tokenizer,
     sentence,
 )
-from kerf_starter.weathering import MILD, ROUGH, Colour, moved, no_drawing, weathered
+from kerf_world.drawing import SIZE_PX
+from kerf_world.weathering import MILD, ROUGH, Colour, moved, no_drawing, weathered
 
 # Neither training nor the kept evaluation draws from it.
 FRESH_SEED = 4_500_000

@@ -3,10 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerf_starter import geometry as g
-from kerf_starter.canvas import Pen, Pose, Style, body, hole, pen, render
+from kerf_starter.canvas import Pen, Pose, Style, render
 from kerf_starter.dataset import draw_pictures
 from kerf_starter.objects import DRAWERS, Kind, picture_of
+from kerf_world import geometry as g
+from kerf_world.drawing import body, hole, pen
 
 
 def _ink_share(picture: np.ndarray) -> float:

@@ -10,7 +10,7 @@ import torch
 
 from kerf_starter.autoencoder import new_autoencoder, standardise_latents
 from kerf_starter.bundle import MAX_FILE_BYTES, load_model
-from kerf_starter.canvas import SIZE_PX, Style
+from kerf_starter.canvas import Style
 from kerf_starter.dataset import as_tensor, draw_pictures
 from kerf_starter.denoiser import Lessons, new_denoiser, train_denoiser
 from kerf_starter.evaluation import EVALUATION_FILE, evaluate, generate
@@ -20,6 +20,7 @@ from kerf_starter.schedule import Recipe, warm_cosine
 from kerf_starter.tokenizer import new_tokenizer
 from kerf_starter.training import train
 from kerf_starter.workers import Team
+from kerf_world.drawing import SIZE_PX
 
 # The sampler of diffusers 0.42 hands numpy 2 a tensor in a way that torch is to support later.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import kerf_world as world
-from kerf_starter.canvas import SIZE_PX, Picture
 from kerf_world.__main__ import main
 from kerf_world.controls import Control, control_of, edges_of
 from kerf_world.distortions import Distortion, distorted
+from kerf_world.drawing import SIZE_PX, Picture
 from kerf_world.kinds import OBJECTS, SUBJECTS, Kind, Subject
 from kerf_world.masks import MaskKind, blob_mask, box_mask, object_mask, random_mask
 from kerf_world.rendering import Drawn, draw

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kerf_starter.geometry import Points
 from kerf_world.composition import compose
 from kerf_world.dialect import JUDGE, TRAINING
+from kerf_world.geometry import Points
 from kerf_world.kinds import LETTERS, OBJECTS, SUBJECTS, Kind, Subject
 from kerf_world.masks import object_mask
 from kerf_world.rendering import draw

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvas import SIZE_PX, Picture
+from .drawing import SIZE_PX, Picture
 
 Colour = NDArray[np.uint8]
 _Shades = NDArray[np.float32]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import geometry as g
-from .canvas import Drawing, Part, bars, body, groove, hole, pen
+from .drawing import Drawing, Part, bars, body, groove, hole, pen
 
 
 def house(rng: np.random.Generator) -> Drawing:
