@@ -18,7 +18,7 @@ from kerf_core.grpc_calls import draining_error
 from kerf_core.jobs.acceptance import digest_of, reserve
 from kerf_core.jobs.fold import fold
 from kerf_core.jobs.log import now
-from kerf_core.jobs.names import JobRef, new_job_id, new_writer_id
+from kerf_core.jobs.names import JobRef, drawn_at, new_job_id, new_writer_id
 from kerf_core.jobs.view import JobView, Row
 from kerf_core.metrics import JOBS_ACCEPTED
 from kerf_core.stages import JobId, TenantId
@@ -28,6 +28,8 @@ from kerf_gateway.spec import kinds_of, make_choices
 
 _TELL_EVERY_SECONDS = 0.25
 _HEAR_WITHIN_SECONDS = 2.0
+_FRESH_SECONDS = 10.0
+"""Gateways' clocks may differ by some of them."""
 _PAUSE_SECONDS = 0.1
 
 
@@ -67,10 +69,15 @@ class Batches:
         )
 
     async def show(self, tenant: TenantId, name: str) -> Batch:
-        """The batch as the view has it. Raises NotFound."""
+        """The batch as the view has it. Raises NotFound.
+
+        One that was accepted a moment ago, perhaps by another gateway, is waited for: the view hears of it in time.
+        """
         give_up_at = time.monotonic() + _HEAR_WITHIN_SECONDS
+        drawn_s = drawn_at(name.removeprefix("batches/"))
+        fresh = drawn_s is not None and abs(time.time() - drawn_s) < _FRESH_SECONDS
         while not (rows := self._whole(tenant, name)):
-            if time.monotonic() > give_up_at or not self._view.batch(tenant, name):
+            if time.monotonic() > give_up_at or not (fresh or self._view.batch(tenant, name)):
                 raise NotFound("BATCH_NOT_FOUND", f"{name} does not exist")
             await asyncio.sleep(_PAUSE_SECONDS)
         return _batch_of(name, rows)

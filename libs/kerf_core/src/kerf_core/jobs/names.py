@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from kerf_core.stages import JobId, TenantId
 
 TOKEN = re.compile(r"^[a-z0-9-]{1,64}$")
+_DRAWN = re.compile(r"^[0-9a-z]{20}$")
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -59,6 +60,11 @@ def new_job_id() -> JobId:
     """An id that sorts by time: 9 digits of milliseconds and 11 random ones, base 36."""
     milliseconds = time.time_ns() // 1_000_000
     return JobId(_base36(milliseconds, 9) + _base36(secrets.randbelow(36**11), 11))
+
+
+def drawn_at(job: str) -> float | None:
+    """When `new_job_id` drew an id, in seconds since 1970; None if it is none of its ids."""
+    return int(job[:9], 36) / 1000 if _DRAWN.match(job) else None
 
 
 def _base36(number: int, width: int) -> str:
