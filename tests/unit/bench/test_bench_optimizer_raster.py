@@ -70,7 +70,10 @@ def test_the_memory_gauge_sees_what_is_taken(monkeypatch: pytest.MonkeyPatch) ->
         np.ones(4 * picture.rgb.nbytes, dtype=np.uint8)
 
     monkeypatch.setattr("bench.optimizer_raster.prepare_raster", hungry)
-    assert peak_pictures(RasterMode.THRESHOLD, picture) == pytest.approx(4, abs=0.5)
+    # More may be seen: other threads of the process take memory too.
+    assert peak_pictures(RasterMode.THRESHOLD, picture) > 3.5
+    monkeypatch.setattr("bench.optimizer_raster.prepare_raster", lambda *_: None)
+    assert peak_pictures(RasterMode.THRESHOLD, picture) < 3.5
 
 
 def test_burn_simulated_dithering_has_the_better_quality() -> None:
