@@ -10,9 +10,9 @@ from kerf.optimizer.v1 import plan_pb2 as plan
 from kerf_core.errors import InvalidArgument
 from kerf_core.grpc_calls import validate
 from kerf_optimizer.domain.machine.formats import USUAL_FORMATS, OutputFormat
-from kerf_optimizer.domain.planning import Operation, PlanSpec, Verdict, plan_burn
+from kerf_optimizer.domain.planning import Operation, PathStyle, PlanSpec, ScanStyle, Verdict, plan_burn
 from kerf_optimizer.domain.presets import Dialect, get_preset, machine_profile
-from kerf_optimizer.messages import read_plan
+from kerf_optimizer.messages import read_plan, write_plan_report
 from kerf_optimizer.preset_messages import write_machine, write_preset
 from plan_controllers import controller
 from plan_samples import CUT, never_cancelled, sample_sources
@@ -84,3 +84,35 @@ def test_the_contract_carries_machine_presets_and_frame() -> None:
     request.machine_profile.dialect = plan.DIALECT_UNSPECIFIED
     with pytest.raises(InvalidArgument, match="dialect"):
         read_plan(request)
+
+
+def test_the_contract_carries_styles_of_scans_and_paths() -> None:
+    request = plan.PlanRequest(
+        material="birch-3mm",
+        operations=[
+            plan.Operation(
+                kind=plan.OPERATION_KIND_ENGRAVE_FILL, scan=plan.ScanStyle(angle_deg=30, cross_hatch=True, one_way=True)
+            ),
+            plan.Operation(kind=plan.OPERATION_KIND_CUT),
+        ],
+        path_style=plan.PathStyle(lead_mm=2, overcut_mm=1, merge=True),
+    )
+    validate(request)
+    asked = read_plan(request)
+    assert [operation.scan for operation in asked.operations] == [ScanStyle(30, True, both_ways=False), ScanStyle()]
+    assert asked.path_style == PathStyle(lead_mm=2, overcut_mm=1, merge=True)
+    for wrong in (plan.PathStyle(lead_mm=-1), plan.PathStyle(overcut_mm=float("nan"))):
+        request.path_style.CopyFrom(wrong)
+        with pytest.raises(InvalidArgument, match="path_style"):
+            validate(request)
+
+
+def test_the_report_tells_the_time_with_its_interval_and_what_bounds_it() -> None:
+    burn = plan_burn(spec(), sample_sources(), never_cancelled)
+    time = write_plan_report(burn.report).time
+    assert time.low_seconds <= time.expected_seconds <= time.high_seconds
+    assert time.expected_seconds == burn.report.estimated_seconds > 0
+    parts = [time.feed_seconds, time.acceleration_seconds, time.serial_seconds]
+    assert sum(parts) == pytest.approx(time.expected_seconds)
+    assert parts[time.bounded_by - 1] == max(parts)
+    assert time.simulated

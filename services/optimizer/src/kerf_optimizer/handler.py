@@ -218,7 +218,12 @@ async def _run_items(context: StageContext, items: list[list[Artifact]], work: _
 def _report_labels(report: PlanReport) -> dict[str, str]:
     """What the plan says of itself, for whoever shows it: on the first file of each item."""
     checks = [{"name": check.name, "verdict": check.verdict.value, "detail": check.detail} for check in report.checks]
-    return {"estimated_seconds": f"{report.estimated_seconds:.1f}", "checks": json.dumps(checks)}
+    return {
+        "estimated_seconds": f"{report.estimated_seconds:.1f}",
+        "estimated_low_seconds": f"{report.time.low_seconds:.1f}",
+        "estimated_high_seconds": f"{report.time.high_seconds:.1f}",
+        "checks": json.dumps(checks),
+    }
 
 
 def _each(inputs: list[list[Artifact]]) -> list[list[Artifact]]:

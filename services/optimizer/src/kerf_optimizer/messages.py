@@ -7,20 +7,24 @@ the contract says.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 
 from kerf.optimizer.v1 import plan_pb2 as plan
 from kerf.optimizer.v1 import raster_pb2 as raster
 from kerf.optimizer.v1 import vector_pb2 as vector
 from kerf_core.errors import InvalidArgument
 from kerf_optimizer.domain.geometry import Bounds
+from kerf_optimizer.domain.machine.timing import TimeBound, TimeEstimate
 from kerf_optimizer.domain.physical import PhysicalSize
 from kerf_optimizer.domain.planning import (
     Corner,
     Operation,
     OutputFormat,
+    PathStyle,
     Placement,
     PlanReport,
     PlanSpec,
+    ScanStyle,
     Verdict,
 )
 from kerf_optimizer.domain.raster import (
@@ -105,6 +109,11 @@ _FORMATS = {
     plan.OUTPUT_FORMAT_FRAME_GCODE: OutputFormat.FRAME_GCODE,
 }
 WRITTEN_FORMATS = {format_: number for number, format_ in _FORMATS.items()}
+_BOUNDS = {
+    TimeBound.FEED: plan.TIME_BOUND_FEED,
+    TimeBound.ACCELERATION: plan.TIME_BOUND_ACCELERATION,
+    TimeBound.SERIAL_LINE: plan.TIME_BOUND_SERIAL_LINE,
+}
 _VERDICTS = {Verdict.PASSED: plan.VERDICT_PASSED, Verdict.NOT_RUN: plan.VERDICT_NOT_RUN}
 
 
@@ -181,6 +190,11 @@ def read_plan(request: plan.PlanRequest) -> PlanSpec:
         profile=read_profile(request.machine_profile) if request.HasField("machine_profile") else None,
         presets=tuple(read_preset(index, item) for index, item in enumerate(request.presets)),
         frame_power_percent=request.frame_power_percent,
+        path_style=PathStyle(
+            lead_mm=request.path_style.lead_mm,
+            overcut_mm=request.path_style.overcut_mm,
+            merge=request.path_style.merge,
+        ),
     )
 
 
@@ -201,6 +215,7 @@ def _read_operation(index: int, message: plan.Operation) -> Operation:
         passes=message.passes,
         interval_mm=message.interval_mm,
         layer=message.layer,
+        scan=ScanStyle(message.scan.angle_deg, message.scan.cross_hatch, both_ways=not message.scan.one_way),
     )
 
 
@@ -290,7 +305,12 @@ def write_plan_report(report: PlanReport) -> plan.PlanReport:
         warnings=report.warnings,
         required_settings=report.required_settings,
         presets=[write_preset(preset) for preset in report.presets],
+        time=_write_time(report.time),
     )
+
+
+def _write_time(time: TimeEstimate) -> plan.TimeEstimate:
+    return plan.TimeEstimate(bounded_by=_BOUNDS[time.bounded_by], **asdict(time))
 
 
 def _write_bounds(bounds: Bounds) -> plan.Bounds:

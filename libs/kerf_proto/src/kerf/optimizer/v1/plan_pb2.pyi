@@ -204,6 +204,34 @@ AIR_ASSIST_M8: AirAssist.ValueType  # 2
 """M8."""
 Global___AirAssist: _TypeAlias = AirAssist  # noqa: Y015
 
+class _TimeBound:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TimeBoundEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TimeBound.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TIME_BOUND_UNSPECIFIED: _TimeBound.ValueType  # 0
+    """Never sent."""
+    TIME_BOUND_FEED: _TimeBound.ValueType  # 1
+    """The feeds asked for."""
+    TIME_BOUND_ACCELERATION: _TimeBound.ValueType  # 2
+    """Speeding up and slowing down."""
+    TIME_BOUND_SERIAL_LINE: _TimeBound.ValueType  # 3
+    """The line that brings the program to the controller."""
+
+class TimeBound(_TimeBound, metaclass=_TimeBoundEnumTypeWrapper):
+    """What a burn spends most of its time on, and so what would make it faster."""
+
+TIME_BOUND_UNSPECIFIED: TimeBound.ValueType  # 0
+"""Never sent."""
+TIME_BOUND_FEED: TimeBound.ValueType  # 1
+"""The feeds asked for."""
+TIME_BOUND_ACCELERATION: TimeBound.ValueType  # 2
+"""Speeding up and slowing down."""
+TIME_BOUND_SERIAL_LINE: TimeBound.ValueType  # 3
+"""The line that brings the program to the controller."""
+Global___TimeBound: _TypeAlias = TimeBound  # noqa: Y015
+
 class _Verdict:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -229,6 +257,66 @@ VERDICT_NOT_RUN: Verdict.ValueType  # 2
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
 @_typing.final
+class ScanStyle(_message.Message):
+    """How lines run over an engraving."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANGLE_DEG_FIELD_NUMBER: _builtins.int
+    CROSS_HATCH_FIELD_NUMBER: _builtins.int
+    ONE_WAY_FIELD_NUMBER: _builtins.int
+    angle_deg: _builtins.float
+    """Counter-clockwise from X, in degrees; pictures take multiples of 90."""
+    cross_hatch: _builtins.bool
+    """A second set of lines across the first: everything burns twice, and its energy counts twice."""
+    one_way: _builtins.bool
+    """All lines in one direction: slower, but a loose belt does not show."""
+    def __init__(
+        self,
+        *,
+        angle_deg: _builtins.float = ...,
+        cross_hatch: _builtins.bool = ...,
+        one_way: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["angle_deg", b"angle_deg", "cross_hatch", b"cross_hatch", "one_way", b"one_way"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScanStyle: _TypeAlias = ScanStyle  # noqa: Y015
+
+@_typing.final
+class PathStyle(_message.Message):
+    """How the head follows paths when it scores and cuts; unset = line by line, as drawn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEAD_MM_FIELD_NUMBER: _builtins.int
+    OVERCUT_MM_FIELD_NUMBER: _builtins.int
+    MERGE_FIELD_NUMBER: _builtins.int
+    lead_mm: _builtins.float
+    """The head runs straight on to a path and off it for so long, beam off, so that it burns at its feed."""
+    overcut_mm: _builtins.float
+    """A closed cut goes on over its start for so long, so that the part falls out."""
+    merge: _builtins.bool
+    """Leaves out points in the middle of straight lines, and edges that a layer already has."""
+    def __init__(
+        self,
+        *,
+        lead_mm: _builtins.float = ...,
+        overcut_mm: _builtins.float = ...,
+        merge: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lead_mm", b"lead_mm", "merge", b"merge", "overcut_mm", b"overcut_mm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PathStyle: _TypeAlias = PathStyle  # noqa: Y015
+
+@_typing.final
 class Operation(_message.Message):
     """One pass over one input. Operations run in the order engrave, score, inner cuts, outer cuts."""
 
@@ -242,6 +330,7 @@ class Operation(_message.Message):
     PASSES_FIELD_NUMBER: _builtins.int
     INTERVAL_MM_FIELD_NUMBER: _builtins.int
     LAYER_FIELD_NUMBER: _builtins.int
+    SCAN_FIELD_NUMBER: _builtins.int
     input: _builtins.int
     """Index into the sources (inside a job: into the stage's `inputs`)."""
     kind: Global___OperationKind.ValueType
@@ -258,6 +347,10 @@ class Operation(_message.Message):
     """Overrides the preset's distance between hatch or scan lines; 0 = the preset's (raster: the picture's own pitch)."""
     layer: _builtins.str
     """Layer name in SVG and DXF; empty = by kind."""
+    @_builtins.property
+    def scan(self) -> Global___ScanStyle:
+        """Lines of an engraving; unset = along X, both ways."""
+
     def __init__(
         self,
         *,
@@ -269,10 +362,11 @@ class Operation(_message.Message):
         passes: _builtins.int = ...,
         interval_mm: _builtins.float = ...,
         layer: _builtins.str = ...,
+        scan: Global___ScanStyle | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scan", b"scan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "interval_mm", b"interval_mm", "kind", b"kind", "layer", b"layer", "passes", b"passes", "power_percent", b"power_percent", "preset", b"preset", "speed_mm_per_min", b"speed_mm_per_min"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "interval_mm", b"interval_mm", "kind", b"kind", "layer", b"layer", "passes", b"passes", "power_percent", b"power_percent", "preset", b"preset", "scan", b"scan", "speed_mm_per_min", b"speed_mm_per_min"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -348,6 +442,7 @@ class PlanRequest(_message.Message):
     MACHINE_PROFILE_FIELD_NUMBER: _builtins.int
     PRESETS_FIELD_NUMBER: _builtins.int
     FRAME_POWER_PERCENT_FIELD_NUMBER: _builtins.int
+    PATH_STYLE_FIELD_NUMBER: _builtins.int
     machine: _builtins.str
     """Machine profile; empty = `grbl-diode-10w`."""
     material: _builtins.str
@@ -380,6 +475,10 @@ class PlanRequest(_message.Message):
     def presets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Preset]:
         """Presets of the caller's own for this machine and material; they go before kerf's."""
 
+    @_builtins.property
+    def path_style(self) -> Global___PathStyle:
+        """How paths are followed."""
+
     def __init__(
         self,
         *,
@@ -393,10 +492,11 @@ class PlanRequest(_message.Message):
         machine_profile: Global___MachineProfile | None = ...,
         presets: _abc.Iterable[Global___Preset] | None = ...,
         frame_power_percent: _builtins.float = ...,
+        path_style: Global___PathStyle | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["machine_profile", b"machine_profile", "placement", b"placement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["machine_profile", b"machine_profile", "path_style", b"path_style", "placement", b"placement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_power_percent", b"frame_power_percent", "machine", b"machine", "machine_profile", b"machine_profile", "material", b"material", "operations", b"operations", "outputs", b"outputs", "placement", b"placement", "presets", b"presets", "sources", b"sources", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_power_percent", b"frame_power_percent", "machine", b"machine", "machine_profile", b"machine_profile", "material", b"material", "operations", b"operations", "outputs", b"outputs", "path_style", b"path_style", "placement", b"placement", "presets", b"presets", "sources", b"sources", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -505,6 +605,56 @@ class Bounds(_message.Message):
 Global___Bounds: _TypeAlias = Bounds  # noqa: Y015
 
 @_typing.final
+class TimeEstimate(_message.Message):
+    """Seconds from the first byte sent to the last stop. The expected time is the sum of the three parts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOW_SECONDS_FIELD_NUMBER: _builtins.int
+    EXPECTED_SECONDS_FIELD_NUMBER: _builtins.int
+    HIGH_SECONDS_FIELD_NUMBER: _builtins.int
+    FEED_SECONDS_FIELD_NUMBER: _builtins.int
+    ACCELERATION_SECONDS_FIELD_NUMBER: _builtins.int
+    SERIAL_SECONDS_FIELD_NUMBER: _builtins.int
+    BOUNDED_BY_FIELD_NUMBER: _builtins.int
+    SIMULATED_FIELD_NUMBER: _builtins.int
+    low_seconds: _builtins.float
+    """Brisker axes than the profile says, and no serial line."""
+    expected_seconds: _builtins.float
+    """As the profile says."""
+    high_seconds: _builtins.float
+    """Slower axes, and a sender that waits for each answer."""
+    feed_seconds: _builtins.float
+    """At the feeds asked for."""
+    acceleration_seconds: _builtins.float
+    """What speeding up and slowing down add."""
+    serial_seconds: _builtins.float
+    """What the serial line adds."""
+    bounded_by: Global___TimeBound.ValueType
+    """The largest part."""
+    simulated: _builtins.bool
+    """True if the firmware's planner was simulated (GRBL); false = only the interval means anything."""
+    def __init__(
+        self,
+        *,
+        low_seconds: _builtins.float = ...,
+        expected_seconds: _builtins.float = ...,
+        high_seconds: _builtins.float = ...,
+        feed_seconds: _builtins.float = ...,
+        acceleration_seconds: _builtins.float = ...,
+        serial_seconds: _builtins.float = ...,
+        bounded_by: Global___TimeBound.ValueType = ...,
+        simulated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceleration_seconds", b"acceleration_seconds", "bounded_by", b"bounded_by", "expected_seconds", b"expected_seconds", "feed_seconds", b"feed_seconds", "high_seconds", b"high_seconds", "low_seconds", b"low_seconds", "serial_seconds", b"serial_seconds", "simulated", b"simulated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimeEstimate: _TypeAlias = TimeEstimate  # noqa: Y015
+
+@_typing.final
 class PlanReport(_message.Message):
     """What was planned, and what checks it passed."""
 
@@ -520,8 +670,9 @@ class PlanReport(_message.Message):
     WARNINGS_FIELD_NUMBER: _builtins.int
     REQUIRED_SETTINGS_FIELD_NUMBER: _builtins.int
     PRESETS_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
     estimated_seconds: _builtins.float
-    """Expected time of the burn in seconds."""
+    """Expected time of the burn in seconds; `time` tells how sure that is."""
     burn_length_mm: _builtins.float
     """How far the head moves with the beam on, in millimetres."""
     travel_length_mm: _builtins.float
@@ -552,6 +703,10 @@ class PlanReport(_message.Message):
     def presets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Preset]:
         """Presets used."""
 
+    @_builtins.property
+    def time(self) -> Global___TimeEstimate:
+        """The same time with its interval and its parts."""
+
     def __init__(
         self,
         *,
@@ -565,10 +720,11 @@ class PlanReport(_message.Message):
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         required_settings: _abc.Iterable[_builtins.str] | None = ...,
         presets: _abc.Iterable[Global___Preset] | None = ...,
+        time: Global___TimeEstimate | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["burn_bounds", b"burn_bounds", "motion_bounds", b"motion_bounds"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["burn_bounds", b"burn_bounds", "motion_bounds", b"motion_bounds", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["burn_bounds", b"burn_bounds", "burn_length_mm", b"burn_length_mm", "checks", b"checks", "estimated_seconds", b"estimated_seconds", "gcode_lines", b"gcode_lines", "motion_bounds", b"motion_bounds", "presets", b"presets", "required_settings", b"required_settings", "travel_length_mm", b"travel_length_mm", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["burn_bounds", b"burn_bounds", "burn_length_mm", b"burn_length_mm", "checks", b"checks", "estimated_seconds", b"estimated_seconds", "gcode_lines", b"gcode_lines", "motion_bounds", b"motion_bounds", "presets", b"presets", "required_settings", b"required_settings", "time", b"time", "travel_length_mm", b"travel_length_mm", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
