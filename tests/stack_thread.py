@@ -55,6 +55,12 @@ class StackThread:
         """Block until the process, or its successor, answers."""
         self._do(self._stack.wait_ready(name))
 
+    def pid(self, name: str) -> int:
+        """The process as it runs now."""
+        pid = self._stack.pid(name)
+        assert pid is not None, f"{name} does not run"
+        return pid
+
     def restarts(self, name: str) -> int:
         """How often the process was started again."""
         return self._stack.restarts(name)
