@@ -152,8 +152,10 @@ class Dispatcher:
     def _until_next_due(self, next_sweep: float) -> float:
         due = [next_sweep - time.monotonic()]
         wall = time.time()
-        retries = [line.next_retry_ns() for line in self._waiting.values()]
-        due += [retry_ns / 1e9 - wall for retry_ns in retries if retry_ns is not None]
+        for line in self._waiting.values():
+            line.admit(time.time_ns())  # here, or what is due would keep waking a gateway that does not lead
+            if (retry_ns := line.next_retry_ns()) is not None:
+                due.append(retry_ns / 1e9 - wall)
         if self._leads and self._deadlines:
             due.append(self._deadlines[0][0] / 1e9 - wall)
         return max(0.01, min(due))
@@ -183,7 +185,6 @@ class Dispatcher:
     def _serve_waiting(self) -> None:
         now_ns = time.time_ns()
         for kind, line in self._waiting.items():
-            line.admit(now_ns)  # or a stage whose time has come would wake the dispatcher for ever
             JOBS_WAITING.labels(kind).set(len(line))
             places = self._places(kind)
             if places <= 0 or not line:

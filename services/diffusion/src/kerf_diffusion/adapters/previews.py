@@ -70,9 +70,8 @@ class Previewer:
         """A preview of latents (1, C, h, w) as PNG: RGB, the longer side `MAX_SIDE_PX`."""
         size = latents.shape[2] * latents.shape[3]
         if self._tiny is not None and size <= _TINY_LATENT_PIXELS:
-            rgb = (
-                torch.as_tensor(self._tiny.decode(latents.to(self._tiny.dtype), return_dict=False)[0][0]).float().cpu()
-            )
+            rough = self._tiny.decode(latents.to(self._tiny.dtype), return_dict=False)[0]
+            rgb = torch.as_tensor(rough[0]).float().cpu()
         elif self._small and size <= _SMALL_LATENT_PIXELS:
             rgb = self._decode(latents)
         else:
