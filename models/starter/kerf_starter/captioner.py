@@ -40,7 +40,7 @@ FIRST_TRAINING_SEED = 3_000_000
 HELD_OUT_SEED = 4_000_000
 _SEEDS_PER_WORKER = 10_000
 _PATCH_PX = 8
-_VISION_WIDTH = 192
+VISION_WIDTH = 192
 _TEXT_WIDTH = 128
 _TOKENS_PER_CAPTION = 14
 _NO_TARGET = -100
@@ -100,8 +100,8 @@ class Pupil(nn.Module):
         super().__init__()
         torch.manual_seed(seed)
         self.blip = new_captioner(tokenizer)
-        self.kind = nn.Linear(_VISION_WIDTH, len(Kind))
-        self.style = nn.Linear(_VISION_WIDTH, len(Style))
+        self.kind = nn.Linear(VISION_WIDTH, len(Kind))
+        self.style = nn.Linear(VISION_WIDTH, len(Style))
 
 
 def new_captioner(tokenizer: BertTokenizer) -> BlipForConditionalGeneration:
@@ -120,8 +120,8 @@ def new_captioner(tokenizer: BertTokenizer) -> BlipForConditionalGeneration:
         "pad_token_id": tokenizer.pad_token_id,
     }
     vision = {
-        "hidden_size": _VISION_WIDTH,
-        "intermediate_size": 2 * _VISION_WIDTH,
+        "hidden_size": VISION_WIDTH,
+        "intermediate_size": 2 * VISION_WIDTH,
         "projection_dim": 64,
         "num_hidden_layers": 5,
         "num_attention_heads": 6,

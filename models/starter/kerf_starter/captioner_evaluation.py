@@ -55,13 +55,13 @@ def load_captioner(folder: Path) -> Captioner:
     return Captioner(model.eval(), BlipProcessor.from_pretrained(folder, local_files_only=True))
 
 
-def captions_of(captioner: Captioner, colours: Sequence[Colour]) -> list[str]:
+def captions_of(captioner: Captioner, colours: Sequence[Colour], max_new_tokens: int = MAX_NEW_TOKENS) -> list[str]:
     """Caption pictures (rows, columns, 3) uint8 RGB of any size, greedily."""
     texts: list[str] = []
     for start in range(0, len(colours), _BATCH):
         inputs = captioner.processor(images=list(colours[start : start + _BATCH]), return_tensors="pt")
         with torch.inference_mode():
-            tokens = captioner.model.generate(pixel_values=inputs.pixel_values, max_new_tokens=MAX_NEW_TOKENS)
+            tokens = captioner.model.generate(pixel_values=inputs.pixel_values, max_new_tokens=max_new_tokens)
         texts += captioner.processor.batch_decode(tokens, skip_special_tokens=True)
     return texts
 

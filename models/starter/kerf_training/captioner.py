@@ -13,14 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import (
-    BertTokenizer,
-    BlipConfig,
-    BlipForConditionalGeneration,
-    BlipImageProcessorPil,
-    BlipProcessor,
-)
+from transformers import BertTokenizer, BlipForConditionalGeneration, BlipProcessor
 
+from kerf_starter.captioner import VISION_WIDTH, new_captioner, new_image_processor, pixels_of
+from kerf_starter.sentences import UNKNOWN_PICTURE
 from kerf_starter.workers import Team
 from kerf_world.distortions import distorted
 from kerf_world.scenes import Scene, Style
@@ -29,13 +25,9 @@ from kerf_world.weathering import MILD, ROUGH, Colour, no_drawing, weathered
 from .bundle import replaced
 from .course import Course, take
 from .pictures import Pixels, opened
-from .sentences import MAX_TOKENS, UNKNOWN_PICTURE, any_sentence, new_bert_tokenizer
+from .sentences import any_sentence, new_bert_tokenizer
 from .syllabus import TAUGHT_SUBJECTS
 
-IMAGE_PX = 64
-_PATCH_PX = 8
-_VISION_WIDTH = 192
-_TEXT_WIDTH = 128
 _TOKENS_PER_CAPTION = 20
 _NO_TARGET = -100
 _UNKNOWN_SHARE = 0.06
@@ -56,45 +48,8 @@ class Pupil(nn.Module):
         super().__init__()
         torch.manual_seed(seed)
         self.blip = new_captioner(tokenizer)
-        self.subject = nn.Linear(_VISION_WIDTH, len(TAUGHT_SUBJECTS))
-        self.style = nn.Linear(_VISION_WIDTH, len(Style))
-
-
-def new_captioner(tokenizer: BertTokenizer) -> BlipForConditionalGeneration:
-    """Return an untrained BLIP of 2 million parameters for pictures of 64 px."""
-    text = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": _TEXT_WIDTH,
-        "intermediate_size": 2 * _TEXT_WIDTH,
-        "projection_dim": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "max_position_embeddings": MAX_TOKENS,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.sep_token_id,
-        "sep_token_id": tokenizer.sep_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    vision = {
-        "hidden_size": _VISION_WIDTH,
-        "intermediate_size": 2 * _VISION_WIDTH,
-        "projection_dim": 64,
-        "num_hidden_layers": 5,
-        "num_attention_heads": 6,
-        "image_size": IMAGE_PX,
-        "patch_size": _PATCH_PX,
-        "initializer_range": 0.02,
-    }
-    return BlipForConditionalGeneration(
-        BlipConfig(text_config=text, vision_config=vision, projection_dim=64, image_text_hidden_size=64)
-    )
-
-
-def new_image_processor() -> BlipImageProcessorPil:
-    """Return the preparation of pictures, as the model folder will describe it."""
-    return BlipImageProcessorPil(
-        size={"height": IMAGE_PX, "width": IMAGE_PX}, image_mean=[0.5, 0.5, 0.5], image_std=[0.5, 0.5, 0.5]
-    )
+        self.subject = nn.Linear(VISION_WIDTH, len(TAUGHT_SUBJECTS))
+        self.style = nn.Linear(VISION_WIDTH, len(Style))
 
 
 @dataclass(frozen=True)
@@ -190,10 +145,3 @@ def write_captioner(folder: Path, model: BlipForConditionalGeneration) -> None:
     with replaced(folder) as fresh:
         copy.deepcopy(model).half().save_pretrained(fresh)
         BlipProcessor(new_image_processor(), new_bert_tokenizer()).save_pretrained(fresh)
-
-
-def pixels_of(colours: list[Colour]) -> torch.Tensor:
-    """Turn RGB pictures (H, W, 3) uint8 into the model's input: (N, 3, 64, 64) float32 from -1 to 1."""
-    size = (IMAGE_PX, IMAGE_PX)
-    small = np.stack([cv2.resize(colour, size, interpolation=cv2.INTER_AREA) for colour in colours])
-    return torch.from_numpy(small).permute(0, 3, 1, 2).to(torch.float32).div(127.5).sub(1.0).contiguous()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from kerf_starter.schedule import warm_cosine
 from kerf_starter.workers import Team, team
 
 _log = logging.getLogger(__name__)
@@ -101,13 +101,6 @@ def _work(
             if on_saved is not None:
                 on_saved(average)
     return average.eval()
-
-
-def warm_cosine(step: int, steps: int, warm_steps: int) -> float:
-    """Return the learning-rate factor: a linear rise, then half a cosine down to 2 % (Loshchilov and Hutter, 2017)."""
-    warm = min(1.0, (step + 1) / max(1, warm_steps))
-    share = min(1.0, step / max(1, steps))
-    return warm * (0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * share)))
 
 
 def _learning(model: nn.Module) -> list[nn.Parameter]:

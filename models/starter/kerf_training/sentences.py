@@ -7,14 +7,11 @@ import string
 import numpy as np
 from transformers import BertTokenizer
 
+from kerf_starter.sentences import MAX_TOKENS, UNKNOWN_PICTURE
 from kerf_world.captions import named_in, usual_caption, with_article
 from kerf_world.scenes import Scene
 
 from .words import taught_words
-
-UNKNOWN_PICTURE = "something unknown"
-"""The caption of blank paper, noise and smooth shades."""
-MAX_TOKENS = 64
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]")
 _DECODE = "[DEC]"

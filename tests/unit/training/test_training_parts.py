@@ -1,6 +1,5 @@
 """The training scripts: every part runs, goes on where it was interrupted, and writes what others can load."""
 
-import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,14 +11,14 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import CLIPTextModel
 
+from kerf_starter.captioner_evaluation import as_colour, captions_of, load_captioner
 from kerf_starter.tokenizer import new_tokenizer
 from kerf_starter.workers import Team
 from kerf_training.autoencoder import new_autoencoder, standardise_latents
 from kerf_training.bundle import MAX_FILE_BYTES, PREVIEW_DECODER, load_model
 from kerf_training.captioner import Pupil, train_captioner, write_captioner
-from kerf_training.captioner_measuring import as_colours, captions_of, load_captioner
 from kerf_training.control import controls_once, new_controlnet, train_controlnet, which_control
-from kerf_training.course import Course, take, warm_cosine
+from kerf_training.course import Course, take
 from kerf_training.denoiser import Denoiser, new_unet
 from kerf_training.measuring import generate
 from kerf_training.pictures import as_tensor, drawn_once, training_scenes
@@ -172,7 +171,7 @@ def test_a_quick_captioner_loads_and_says_something(tmp_path: Path) -> None:
     course = replace(Recipe.quick().captioner, batch=4)
     model = train_captioner(tmp_path / "pictures.npy", scenes, course, 0, tmp_path / "captioner.pt")
     write_captioner(tmp_path / "captioner", model)
-    assert len(captions_of(load_captioner(tmp_path / "captioner"), as_colours(drawn))) == 4
+    assert len(captions_of(load_captioner(tmp_path / "captioner"), [as_colour(picture) for picture in drawn], 24)) == 4
     written = load_file(tmp_path / "captioner" / "model.safetensors")
     assert {weights.dtype for weights in written.values() if weights.is_floating_point()} == {torch.float16}
 
@@ -182,30 +181,3 @@ def test_training_begins_with_the_same_weights() -> None:
     one, again, other = (Pupil(tokenizer, seed).blip.state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(one[name], again[name]) for name in one)
     assert not all(torch.equal(one[name], other[name]) for name in one)
-
-
-def test_workers_leave_a_meeting_with_the_mean_of_what_they_brought() -> None:
-    shared, barrier = torch.zeros((2, 6)), threading.Barrier(2)
-    brought = [[torch.full((2, 2), float(rank)), torch.full((2,), 10.0 * rank)] for rank in range(2)]
-    workers = [
-        threading.Thread(target=Team(rank, 2, shared, barrier).average, args=(brought[rank],)) for rank in range(2)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    for square, pair in brought:
-        assert torch.equal(square, torch.full((2, 2), 0.5))
-        assert torch.equal(pair, torch.full((2,), 5.0))
-
-
-def test_a_worker_whose_fellow_has_died_does_not_wait_for_ever() -> None:
-    barrier = threading.Barrier(2)
-    barrier.abort()
-    with pytest.raises(threading.BrokenBarrierError):
-        Team(0, 2, torch.zeros((2, 4)), barrier).average([torch.zeros(4)])
-
-
-def test_the_learning_rate_rises_then_falls() -> None:
-    factors = [warm_cosine(step, 100, 10) for step in range(101)]
-    assert factors[0] < factors[9] > factors[50] > factors[100] > 0.0
