@@ -23,6 +23,7 @@ from .reading import TEXT_WIDTH
 
 LATENT_PX = 16
 _CAPTION_DROPOUT = 0.1
+_EVEN_SHARE = 0.25
 
 
 class Denoiser(nn.Module):
@@ -94,7 +95,7 @@ class Denoising:
         texts = ["" if rng.random() < _CAPTION_DROPOUT else prompt(self.scenes[index], rng) for index in chosen]
         read = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
         latents = self.latents[torch.from_numpy(chosen)]
-        timesteps = torch.randint(0, 1000, (len(latents),), generator=generator)
+        timesteps = _timesteps(len(latents), generator)
         noise = torch.randn(latents.shape, generator=generator)
         scheduler = new_scheduler()
         noisy = scheduler.add_noise(latents, noise, timesteps)
@@ -103,6 +104,17 @@ class Denoising:
             words = model.text_encoder(read.input_ids).last_hidden_state
             predicted = model.unet(noisy, timesteps, words).sample
         return functional.mse_loss(predicted.float(), target)
+
+
+def _timesteps(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Return (count,) int64 from 0 to 999, most near the middle, where it is decided what is drawn (Esser et al., 2024).
+
+    Some are even, so that the first and the last steps of a sampler are known too.
+    """
+    near_middle = torch.sigmoid(torch.randn(count, generator=generator))
+    even = torch.rand(count, generator=generator)
+    chosen = torch.where(torch.rand(count, generator=generator) < _EVEN_SHARE, even, near_middle)
+    return (chosen * 1000).long().clamp(0, 999)
 
 
 def train_denoiser(lesson: Denoising, checkpoint: Path, on_saved: Callable[[Denoiser], None] | None = None) -> Denoiser:

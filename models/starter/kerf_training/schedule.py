@@ -11,7 +11,7 @@ from .course import Course
 class Recipe:
     """All choices of one training; the seed makes it repeatable on one class of machine."""
 
-    pictures: int = 36_000
+    pictures: int = 30_000
     autoencoder: Course = field(
         default=Course(
             "autoencoder",
@@ -26,7 +26,7 @@ class Recipe:
     reading: Course = field(
         default=Course("text encoder", steps=400, batch=128, rate=2e-3, warm_steps=50, average_decay=0.98)
     )
-    denoiser: Course = field(default=Course("denoiser", steps=10_000, batch=32, rate=1e-3))
+    denoiser: Course = field(default=Course("denoiser", steps=9_000, batch=32, rate=1e-3))
     preview: Course = field(
         default=Course("preview decoder", steps=1000, batch=16, rate=3e-3, warm_steps=50, average_decay=0.995)
     )

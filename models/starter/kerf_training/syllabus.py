@@ -7,27 +7,22 @@ import numpy as np
 from kerf_world.kinds import LETTERS, Kind, Subject
 from kerf_world.scenes import Mixture, Scene, Split, random_scene
 
-# Left out are kinds that even a judge confuses with a neighbour (dove, duck and swan with bird, truck with car), and
-# those whose details a picture of 128 px loses (bee, bicycle, deer).
+# Left out are kinds that even a judge confuses with a neighbour (dove, duck and swan with bird, bulb with balloon, bear
+# with fox), and those whose details latents of 16 x 16 lose (bee, bicycle, castle, scissors).
 TAUGHT_OBJECTS: tuple[Subject, ...] = tuple(
     Subject(kind)
     for kind in (
-        Kind.AEROPLANE,
         Kind.ANCHOR,
         Kind.APPLE,
         Kind.ARROW,
         Kind.BALLOON,
-        Kind.BEAR,
         Kind.BELL,
         Kind.BIRD,
         Kind.BOAT,
-        Kind.BULB,
         Kind.BUTTERFLY,
         Kind.CACTUS,
         Kind.CAR,
-        Kind.CASTLE,
         Kind.CAT,
-        Kind.CLEF,
         Kind.CLOUD,
         Kind.CROWN,
         Kind.DOG,
@@ -39,13 +34,9 @@ TAUGHT_OBJECTS: tuple[Subject, ...] = tuple(
         Kind.FOX,
         Kind.GEAR,
         Kind.GEM,
-        Kind.GLASSES,
         Kind.GUITAR,
-        Kind.HAMMER,
         Kind.HEART,
-        Kind.HORSE,
         Kind.HOUSE,
-        Kind.INFINITY,
         Kind.KEY,
         Kind.LEAF,
         Kind.LIGHTHOUSE,
@@ -55,28 +46,21 @@ TAUGHT_OBJECTS: tuple[Subject, ...] = tuple(
         Kind.MUG,
         Kind.MUSHROOM,
         Kind.NOTE,
-        Kind.OCTOPUS,
         Kind.OWL,
         Kind.PADLOCK,
-        Kind.PALM,
         Kind.PAW,
-        Kind.PENGUIN,
         Kind.PINE,
         Kind.RABBIT,
         Kind.ROCKET,
         Kind.ROSETTE,
-        Kind.SCISSORS,
-        Kind.SKULL,
         Kind.SNAIL,
         Kind.SNOWFLAKE,
         Kind.STAR,
         Kind.SUN,
         Kind.TREE,
-        Kind.TULIP,
         Kind.TURTLE,
         Kind.UMBRELLA,
         Kind.WHALE,
-        Kind.WHEEL,
         Kind.WRENCH,
         Kind.YIN_YANG,
     )

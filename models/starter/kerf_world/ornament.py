@@ -9,7 +9,7 @@ import numpy as np
 from . import geometry as g
 from .drawing import Drawing, Part, bars, body, hole
 
-INNER_RADIUS = 0.62
+INNER_RADIUS = 0.68
 """The room in the middle of an ornament without a border."""
 
 Random = np.random.Generator

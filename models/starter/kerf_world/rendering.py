@@ -139,9 +139,12 @@ def _light(sheet_px: int) -> _Field:
 def _hatching(sheet_px: int, dialect: Dialect, rng: np.random.Generator) -> Sheet:
     """A screen of parallel lines that swell with the tone and away from the light, as a burin cuts deeper."""
     x, y = _axes(sheet_px)
-    slope = np.tan(np.radians(between(rng, dialect.hatch_deg))) * float(rng.choice([-1.0, 1.0]))
+    slope = np.tan(np.radians(between(rng, dialect.hatch_deg)))
     period = between(rng, dialect.hatch_px)
-    phase = float(rng.random())
+    phase = 0.0
+    if not dialect.in_step:
+        slope *= float(rng.choice([-1.0, 1.0]))
+        phase = float(rng.random())
     shade = np.float32(_LIGHT_SWELL) * _light(sheet_px)
     screen = _grooves(x, y, slope, period, phase)
     least = np.float32(0.28)
@@ -166,7 +169,7 @@ def _dots(sheet_px: int, dialect: Dialect, rng: np.random.Generator) -> Sheet:
     pitch = between(rng, dialect.dot_px)
     angle = np.radians(between(rng, dialect.screen_deg))
     cos, sin = np.float32(np.cos(angle) / pitch), np.float32(np.sin(angle) / pitch)
-    shift = rng.random(2).astype(np.float32)
+    shift = np.zeros(2, dtype=np.float32) if dialect.in_step else rng.random(2).astype(np.float32)
     u, v = x * cos + y * sin + shift[0], y * cos - x * sin + shift[1]
     u -= np.floor(u) + np.float32(0.5)
     v -= np.floor(v) + np.float32(0.5)

@@ -67,7 +67,7 @@ OBJECT_NAMES: dict[Kind, tuple[Name, ...]] = {
     Kind.FLAME: _names("flame", "fire", "campfire"),
     Kind.FLOWER: _names("flower", "daisy/daisies", "blossom"),
     Kind.FOX: _names("fox/foxes", "fox face", "fox head"),
-    Kind.GEAR: _names("gear", "cogwheel", "cog", "gear wheel"),
+    Kind.GEAR: _names("gear", "cogwheel", "cog"),
     Kind.GEM: _names("diamond", "gem", "jewel", "gemstone", "brilliant"),
     Kind.GLASSES: _names("+glasses/glasses", "+spectacles/spectacles", "+eyeglasses/eyeglasses"),
     Kind.GUITAR: _names("guitar", "ukulele", "acoustic guitar"),

@@ -72,7 +72,6 @@ def test_unknown_words_are_told_in_their_order() -> None:
         ("a horseshoe", "horseshoe"),
         ("compass rose", "compass"),
         ("a wagon wheel", "wheel"),
-        ("a gear wheel", "gear"),
         ("christmas tree", "pine"),
         ("a palm tree", "palm"),
         ("tree", "tree"),
