@@ -109,10 +109,10 @@ async def shares(tenants: list[AsyncKerf], plan: Plan, measured: Measured) -> No
 
 async def deadlines_and_cancels(kerf: AsyncKerf, flood: AsyncKerf, plan: Plan, measured: Measured) -> None:
     """While the worker is busy: how long after a deadline its job has ended, and after a cancel the slot is free."""
-    flooding = asyncio.create_task(keep_open(flood, FLOOD, time.monotonic() + 0.4 * plan.deadlines + 3))
+    flooding = asyncio.create_task(keep_open(flood, FLOOD, time.monotonic() + 0.8 * plan.deadlines + 3))
     for number in range(plan.deadlines):
         job = work(30)
-        job.deadline.FromNanoseconds(time.time_ns() + int((0.2 + 0.013 * number) * 1e9))
+        job.deadline.FromNanoseconds(time.time_ns() + int((0.5 + 0.013 * number) * 1e9))
         last = [event async for event in kerf.run(job)][-1]
         measured.deadline_late.append((last.time.ToNanoseconds() - job.deadline.ToNanoseconds()) / 1e9)
     await flooding

@@ -45,6 +45,8 @@ class Measured:
     memory_mib: float = 0.0
     first_page: dict[str, list[float]] = field(default_factory=dict)
     rare_page: dict[str, list[float]] = field(default_factory=dict)
+    label_page: dict[str, list[float]] = field(default_factory=dict)
+    figures: dict[str, list[float]] = field(default_factory=dict)
     other_tenant: dict[str, list[float]] = field(default_factory=dict)
 
 
@@ -86,6 +88,8 @@ async def look(many: AsyncKerf, other: AsyncKerf, measured: Measured, when: str)
     rare = JobFilter(states=[JobState.JOB_STATE_FAILED])
     measured.first_page[when] = await _seconds(lambda: _page(many, JobFilter()))
     measured.rare_page[when] = await _seconds(lambda: _page(many, rare))
+    measured.label_page[when] = await _seconds(lambda: _page(many, JobFilter(labels={"batch": "1"})))
+    measured.figures[when] = await _seconds(many.get_queue_stats)
     measured.other_tenant[when] = await _seconds(whole_job)
 
 
@@ -109,9 +113,14 @@ def rows(measured: Measured) -> list[Result]:
         beside(
             "a page of what no job is (failed ones), p99",
             measured.rare_page,
-            "",
-            "every job is looked at for this one",
+            "<= 50",
         ),
+        beside(
+            "a page by label, of one batch among the oldest, p99",
+            measured.label_page,
+            "<= 50",
+        ),
+        beside("the queue's figures, p99", measured.figures, ""),
         beside("a whole job of another tenant, p99", measured.other_tenant, ""),
         Result(
             "jobs accepted a second, in batches of 1,000",

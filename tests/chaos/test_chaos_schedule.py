@@ -102,7 +102,7 @@ def test_a_seed_gives_one_schedule_and_one_load() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_a_schedule_has_every_sort_of_fault_and_leaves_none_without_time(seed: int) -> None:
     schedule = draw_schedule(seed, 100, 300.0)
-    assert {planned.fault for planned in schedule} == set(Fault) - {Fault.FILL_DISK}
+    assert {planned.fault for planned in schedule} == {fault for fault in Fault if fault.weight}
     assert len(schedule) == 100
     assert schedule == sorted(schedule, key=lambda planned: planned.at_s)
     assert schedule[-1].at_s < 330.0
@@ -110,6 +110,15 @@ def test_a_schedule_has_every_sort_of_fault_and_leaves_none_without_time(seed: i
     for planned in schedule:
         assert planned.at_s >= free_from.get(planned.process, 0.0), "two faults at once on one target"
         free_from[planned.process] = planned.at_s + planned.lasts_s
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_power_cuts_befall_everybody_in_turn(seed: int) -> None:
+    cuts = draw_schedule(seed, 0, 60.0, power_cuts=7)
+    targets = [cut.target for cut in cuts]
+    assert {cut.fault for cut in cuts} == {Fault.POWER_CUT}
+    assert set(targets[:3]) == set(targets[3:6]) == set(Fault.POWER_CUT.targets)
+    assert [int(cut.at_s // (60.0 / 7)) for cut in cuts] == list(range(7))
 
 
 def test_frames_are_cut_where_they_end_however_they_arrive() -> None:

@@ -1,4 +1,4 @@
-"""S3 loses what a job still needs: what can be made again is made again with the same bytes, anything else is told."""
+"""S3 loses what a job or a caller needs: what can be made again comes again with the same bytes, the rest is told."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from urllib.parse import urlparse
 
+import grpc
 import pytest
 from minio import Minio
 from PIL import Image
 from pydantic import SecretStr
 
-from e2e_calls import Caller
+from e2e_calls import Caller, reason_of_call
+from kerf.artifacts.v1.artifacts_pb2 import DownloadArtifactRequest
 from kerf.diffusion.v1.diffusion_pb2 import GenerateRequest
 from kerf.jobs.v1 import job_service_pb2 as api
 from kerf.jobs.v1.event_pb2 import JobEvent
 from kerf.jobs.v1.job_pb2 import Job, Stage, StageInput, StageOutputs
 from kerf.optimizer.v1.raster_pb2 import OptimizeRequest, PhysicalSize
+from kerf_client.aio import AsyncKerf
+from kerf_client.connection import RetryPolicy
 from kerf_core.blobs import artifact_key
 from kerf_core.bus import Bus
 from kerf_core.jobs.acceptance import accepted_entry, fulfil, promise
@@ -164,3 +168,42 @@ async def test_a_lost_upload_is_told_as_a_loss(full_stack: StackThread, owner: C
     )
     assert reason_of(events[-1].failed.error) == "ARTIFACT_LOST"
     assert "upload it again" in events[-1].failed.error.message
+
+
+@pytest.mark.parametrize("lose, seed", [(remove, 106), (damage, 107)], ids=["gone", "damaged"])
+async def test_a_download_of_a_lost_output_brings_it_back(
+    lose: Lose, seed: int, full_stack: StackThread, owner: Caller, store: Minio
+) -> None:
+    ended = (await owner.run(drawn_and_burnt(seed)))[-1]
+    output = ended.succeeded.last_stage.outputs[0]
+    lose(store, full_stack.info.s3_bucket, key_of(output.sha256))
+    request = DownloadArtifactRequest(name=output.name)
+    assert await reason_of_download(owner, request) in ("ARTIFACT_NOT_FOUND", "ARTIFACT_CORRUPT"), "nobody said whose"
+    request.job = ended.job
+    assert await reason_of_download(owner, request) == "ARTIFACT_BEING_REBUILT"
+    info = full_stack.info
+    async with AsyncKerf(
+        info.gateway_target, info.api_key, policy=RetryPolicy(give_up_after=timedelta(seconds=90))
+    ) as kerf:
+        data = await kerf.download(output.name, job=ended.job)
+    assert hashlib.sha256(data).hexdigest() == output.sha256
+    assert len(await rebuilds_of(owner, output.sha256)) == 1
+
+
+async def test_no_download_brings_back_what_was_never_there_or_is_another_tenants(owner: Caller) -> None:
+    ended = (await owner.run(drawn_and_burnt(106)))[-1]
+    nothing = DownloadArtifactRequest(name="artifacts/" + "0" * 64, job=ended.job)
+    assert await reason_of_download(owner, nothing) == "ARTIFACT_NOT_FOUND"
+    nothing.job = "jobs/no-such-job"
+    assert await reason_of_download(owner, nothing) == "ARTIFACT_NOT_FOUND"
+
+
+async def reason_of_download(owner: Caller, request: DownloadArtifactRequest) -> str:
+    """Why there are no bytes; empty if they came, and are those that were asked for."""
+    stream = owner.artifacts.DownloadArtifact(request, metadata=owner.metadata)
+    try:
+        data = b"".join([part.chunk async for part in stream])
+    except grpc.aio.AioRpcError as error:
+        return reason_of_call(error)
+    assert f"artifacts/{hashlib.sha256(data).hexdigest()}" == request.name
+    return ""

@@ -9,8 +9,8 @@ import pytest
 
 from e2e_calls import Caller, noop_job
 from kerf.diffusion.v1.diffusion_pb2 import GenerateRequest
-from kerf.jobs.v1.job_pb2 import Job, Priority, Stage
-from kerf.jobs.v1.job_service_pb2 import CancelJobRequest, CreateJobRequest
+from kerf.jobs.v1.job_pb2 import Job, NoopTask, Priority, Stage
+from kerf.jobs.v1.job_service_pb2 import CancelJobRequest, CreateJobRequest, WatchJobRequest
 from kerf.jobs.v1.queue_pb2 import GetQueueStatsRequest, QueueGroup, QueueStats, WatchQueueRequest
 
 
@@ -89,3 +89,29 @@ async def test_an_estimate_is_what_was_measured_or_not_known(caller: Caller) -> 
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await caller.jobs.EstimateJob(CreateJobRequest(job=wrong), metadata=caller.metadata)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_job_that_waits_hears_how_many_go_before_it_and_how_long_that_takes(caller: Caller) -> None:
+    await caller.run(noop_job())  # so that the time of such a stage is known
+    slow = Job(stages=[Stage(id="hold", noop=NoopTask(seconds=60))])
+    created = [await caller.create(slow) for _ in range(24)]  # more than there are slots
+    try:
+        watched = caller.jobs.WatchJob(WatchJobRequest(name=created[-1].name), metadata=caller.metadata)
+        async with asyncio.timeout(20):
+            async for event in watched:
+                if event.HasField("queued"):
+                    break
+        watched.cancel()
+        assert 0 < event.queued.position < 24
+        assert event.queued.HasField("eta_seconds")
+        assert 0 < event.queued.eta_seconds < 60
+        last = created.pop()
+        await caller.jobs.CancelJob(CancelJobRequest(name=last.name), metadata=caller.metadata)
+        async with asyncio.timeout(10):
+            while True:  # the gateway hears on its feed that it waits no longer
+                again = await caller.watch(last.name, durable_only=False)
+                if [event.WhichOneof("body") for event in again] == ["accepted", "cancelled"]:
+                    break
+    finally:
+        for job in created:
+            await caller.jobs.CancelJob(CancelJobRequest(name=job.name), metadata=caller.metadata)

@@ -11,7 +11,9 @@ import tempfile
 from pathlib import Path
 
 from chaos.faults.disk import DISK_MIB, small_disk
-from chaos.faults.run import Plan, run_plan
+from chaos.faults.power import mains
+from chaos.faults.run import Plan, Report, run_plan
+from chaos.faults.stack import STACK
 
 
 def main() -> int:
@@ -24,11 +26,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=300.0, help="time over which both are spread")
     parser.add_argument("--patience", type=float, default=1.0, help="factor on every bound, for a busy machine")
     parser.add_argument("--full-disks", type=int, default=0, help="times that the disk is filled (root only)")
+    parser.add_argument("--power-cuts", type=int, default=0, help="of the machine and of its volumes (root only)")
     given = parser.parse_args()
     first = random.SystemRandom().randrange(1 << 31) if given.seed is None else given.seed
     found = 0
     for seed in range(first, first + given.schedules):
-        plan = Plan(seed, given.jobs, given.faults, given.seconds, given.patience, given.full_disks)
+        plan = Plan(seed, given.jobs, given.faults, given.seconds, given.patience, given.full_disks, given.power_cuts)
         print(f"seed {seed}: begins", flush=True)
         found += not _run(plan)
     print(f"{given.schedules - found} of {given.schedules} schedules found nothing")
@@ -38,7 +41,9 @@ def main() -> int:
 def _run(plan: Plan) -> bool:
     """True if nothing was found. Then the folder is removed; else it stays, for its logs."""
     folder = Path(tempfile.mkdtemp(prefix=f"kerf-faults-{plan.seed}-"))
-    if not plan.full_disks:
+    if plan.power_cuts:
+        report = _run_on_mains(plan, folder)
+    elif not plan.full_disks:
         report = asyncio.run(run_plan(plan, folder))
     else:
         with small_disk(folder / "disk", DISK_MIB) as disk:
@@ -52,6 +57,13 @@ def _run(plan: Plan) -> bool:
     else:
         print(f"  the logs of its processes are kept in {folder}")
     return report.clean
+
+
+def _run_on_mains(plan: Plan, folder: Path) -> Report:
+    with mains(folder / "images", folder / "run" / STACK) as power:
+        report = asyncio.run(run_plan(plan, folder / "run", power=power))
+        shutil.copytree(folder / "run" / STACK / "logs", folder / "logs")
+    return report
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from datetime import timedelta
 
 from chaos.faults.disk import Disk
 from chaos.faults.history import FaultRecord
+from chaos.faults.power import Mains
 from chaos.faults.proxy import Link
-from chaos.faults.schedule import DISK, SERVERS, WORKERS, Fault, PlannedFault
+from chaos.faults.schedule import DISK, MACHINE, SERVERS, WORKERS, Fault, PlannedFault
 from chaos.faults.stack import FaultyStack
 from chaos.faults.wires import Meddling, Piece
 from kerf_core.errors import FailedPrecondition
@@ -32,21 +33,27 @@ _MEDDLINGS: dict[Fault, Callable[[], Meddling]] = {
     Fault.LOSE_FEED: lambda: Meddling(Piece.FEED, every=2, copies=0),
 }
 _DELAY_S = 0.15
+_LOOK_S = 0.1
 
 
 class Injector:
     """Runs schedules."""
 
-    def __init__(self, stack: FaultyStack, *, ready_within: timedelta, disk: Disk | None = None) -> None:
+    def __init__(
+        self, stack: FaultyStack, *, ready_within: timedelta, disk: Disk | None = None, power: Mains | None = None
+    ) -> None:
         self.records: list[FaultRecord] = []
         self.done: Counter[Fault] = Counter()
         self.missed: list[str] = []
         """Faults that found their process down already."""
         self.deaths: Counter[str] = Counter()
         """How often a process was ended on purpose."""
+        self._anew: Counter[str] = Counter()
+        """How often the servers have been started anew after a full disk."""
         self._stack = stack
         self._ready_within = ready_within
         self._disk = disk
+        self._power = power
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """A process is not ended again before its successor serves, nor the disk filled twice at once."""
 
@@ -82,6 +89,8 @@ class Injector:
                 self._stack.stack.kill(planned.target, signal.SIGCONT)
         elif fault is Fault.FILL_DISK:
             await self._fill(planned.lasts_s)
+        elif fault is Fault.POWER_CUT:
+            await self._cut_power(planned.target)
         else:
             link = self._stack.links[planned.target]
             undo = _disturb(link, fault)
@@ -97,7 +106,7 @@ class Injector:
             await self._stack.stack.wait_ready(name, self._ready_within)
 
     async def _fill(self, lasts_s: float) -> None:
-        """After space was made, the servers are started again, as an operator would."""
+        """The stack helps itself once space was made: its servers are started anew."""
         if self._disk is None:
             raise FailedPrecondition("NO_DISK", "there is no disk that may be filled")
         async with self._turns[DISK]:
@@ -106,8 +115,30 @@ class Injector:
                 await asyncio.sleep(lasts_s)
             finally:
                 self._disk.free()
-            for server in SERVERS:
-                await self._end(server, signal.SIGKILL)
+            await self._until_started_anew()
+
+    async def _until_started_anew(self) -> None:
+        stack = self._stack.stack
+        async with asyncio.timeout(self._ready_within.total_seconds()):
+            while any(stack.started_anew[server] == self._anew[server] for server in SERVERS):
+                await asyncio.sleep(_LOOK_S)
+        self._anew.update(SERVERS)
+        self.deaths.update(SERVERS)
+        for server in SERVERS:
+            await stack.wait_ready(server, self._ready_within)
+
+    async def _cut_power(self, target: str) -> None:
+        """Of a server's volume while the services go on, or of the machine. Over when everything serves again."""
+        power, stack = self._power, self._stack
+        if power is None:
+            raise FailedPrecondition("NO_MAINS", "there are no volumes whose power may be cut")
+        async with self._turns[MACHINE]:
+            if target == MACHINE:
+                await stack.lose_power(power)
+                return
+            stack.stack.kill(target, signal.SIGSTOP)
+            await asyncio.to_thread(power.fail, [target])
+            await self._end(target, signal.SIGKILL)
 
 
 def _disturb(link: Link, fault: Fault) -> Callable[[], None]:

@@ -238,13 +238,13 @@ class Client:
 
     async def fetch(self, job: str, sha256: str) -> None:
         """Download an output; an empty delivery where that never worked."""
-        got = await self.until_answered(lambda: self.download(sha256))
+        got = await self.until_answered(lambda: self.download(sha256, job))
         self.history.deliveries.append(Delivery(self.name, job, sha256, got or ""))
 
-    async def download(self, sha256: str) -> str:
+    async def download(self, sha256: str, job: str = "") -> str:
         """SHA-256 of the bytes that come."""
         digest = hashlib.sha256()
-        request = DownloadArtifactRequest(name=f"artifacts/{sha256}")
+        request = DownloadArtifactRequest(name=f"artifacts/{sha256}", job=job)
         door = self.door()
         stream = door.artifacts.DownloadArtifact(request, metadata=door.metadata, timeout=self.patience_s)
         try:

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from chaos.faults.checker import violations
@@ -14,6 +15,8 @@ from chaos.faults.disk import Disk
 from chaos.faults.history import TERMINAL, Bounds, Delivery, Entry, History
 from chaos.faults.injector import Injector
 from chaos.faults.load import Client
+from chaos.faults.originals import UPLOADS, upload_originals
+from chaos.faults.power import Mains
 from chaos.faults.readback import read_journals, read_logs
 from chaos.faults.schedule import draw_schedule
 from chaos.faults.stack import ACK_WAIT_S, MAX_ATTEMPTS, FaultyStack, faulty_stack
@@ -36,6 +39,7 @@ class Plan:
     seconds: float = 300.0
     patience: float = 1.0
     full_disks: int = 0
+    power_cuts: int = 0
 
     @property
     def ends_within_s(self) -> float:
@@ -85,7 +89,8 @@ class Report:
             + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self.phases.items()),
             "  faults: " + ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items())),
             "  entries: " + ", ".join(f"{name} {count}" for name, count in sorted(self.bodies.items())),
-            f"  takeovers: {sum(entry.takes_over for entry in history.entries)}, hand-backs:"
+            f"  takeovers: {sum(entry.takes_over for entry in history.entries)}, rebuilds:"
+            f" {sum(entry.origin is not None and entry.origin.derived for entry in history.entries)}, hand-backs:"
             f" {sum(entry.handed_back for entry in history.entries)}, calls: {len(history.asked)} for jobs,"
             f" {len(history.told)} answers; streams: {len(history.sittings)}, {cut} of them cut;"
             f" downloads: {len(history.deliveries)}",
@@ -95,12 +100,15 @@ class Report:
         return "\n".join(lines)
 
 
-async def run_plan(plan: Plan, root: Path, disk: Disk | None = None) -> Report:
-    """Run it in an empty folder (on `disk`, if there is one) and judge it. Every wait has a bound."""
+async def run_plan(plan: Plan, root: Path, disk: Disk | None = None, power: Mains | None = None) -> Report:
+    """Run it in an empty folder (on `disk`, if there is one; with its stack on `power`) and judge it.
+
+    Every wait has a bound.
+    """
     clock = _Clock()
     async with faulty_stack(root) as stack:
         clock.end("start")
-        return await _Run(plan, stack, disk).run(clock)
+        return await _Run(plan, stack, disk, power).run(clock)
 
 
 class _Clock:
@@ -116,20 +124,30 @@ class _Clock:
 
 
 class _Run:
-    def __init__(self, plan: Plan, stack: FaultyStack, disk: Disk | None) -> None:
+    def __init__(self, plan: Plan, stack: FaultyStack, disk: Disk | None, power: Mains | None) -> None:
         self._plan = plan
         self._stack = stack
         self._disk = disk
+        self._power = power
         self._history = History(Bounds(time.time() + plan.seconds, plan.ends_within_s, ACK_WAIT_S, MAX_ATTEMPTS))
         self._surprises: list[str] = []
         self._quiet_at: float | None = None
+        self._originals: set[str] = set()
+        """What was uploaded and answered for."""
 
     async def run(self, clock: _Clock) -> Report:
         plan, stack, history = self._plan, self._stack, self._history
-        injector = Injector(stack, ready_within=plan.ready_within, disk=self._disk)
-        schedule = draw_schedule(plan.seed, plan.faults, plan.seconds, full_disks=plan.full_disks if self._disk else 0)
+        injector = Injector(stack, ready_within=plan.ready_within, disk=self._disk, power=self._power)
+        schedule = draw_schedule(
+            plan.seed,
+            plan.faults,
+            plan.seconds,
+            full_disks=plan.full_disks if self._disk else 0,
+            power_cuts=plan.power_cuts if self._power else 0,
+        )
         doors = [Caller(target, stack.info.api_key) for target in stack.doors]
         clients = asyncio.create_task(self._clients(doors))
+        uploads = asyncio.create_task(self._upload(doors))
         try:
             await injector.run(schedule)
             self._quiet_at = time.time()
@@ -137,7 +155,7 @@ class _Run:
             await self._settle(clients)
             clock.end("clients")
         finally:
-            await end_tasks(clients)
+            await end_tasks(clients, uploads)
             for door in doors:
                 await door.channel.close()
         history.bounds = Bounds(self._quiet_at, plan.ends_within_s, ACK_WAIT_S, MAX_ATTEMPTS)
@@ -162,6 +180,16 @@ class _Run:
                 client = Client(wish, doors, self._history, self._surprises, plan.call_s, self._give_up_at)
                 group.create_task(client.run())
 
+    async def _upload(self, doors: list[Caller]) -> None:
+        """Originals, where their durability is at stake."""
+        if self._power is not None:
+            await upload_originals(self._client(doors), self._plan.seed, self._originals)
+
+    def _client(self, doors: list[Caller]) -> Client:
+        """Of nobody in particular."""
+        wish = draw_wishes(self._plan.seed, 1, 1.0)[0]
+        return Client(wish, doors, self._history, self._surprises, self._plan.call_s, self._give_up_at)
+
     async def _settle(self, clients: asyncio.Task[None]) -> None:
         """Wait for the clients, who stop by themselves at the bound."""
         done, _ = await asyncio.wait({clients}, timeout=self._plan.ends_within_s + 2 * self._plan.call_s)
@@ -182,22 +210,24 @@ class _Run:
 
     async def _fetch_everything(self) -> None:
         """Every output that any job committed, whether its client lived to fetch it or not."""
-        wish = draw_wishes(self._plan.seed, 1, 1.0)[0]
-        outputs = {(entry.job, output.sha256) for entry in self._history.entries for output in entry.outputs}
+        outputs = {(UPLOADS, sha256) for sha256 in self._originals}
+        outputs |= {(entry.job, output.sha256) for entry in self._history.entries for output in entry.outputs}
         fetched: dict[str, str] = {}
         door = Caller(self._stack.info.gateway_target, self._stack.info.api_key)
+        client = self._client([door])
         give_up_at = time.time() + self._plan.ends_within_s
-        client = Client(wish, [door], self._history, self._surprises, self._plan.call_s, lambda: give_up_at)
+        client.give_up_at = lambda: give_up_at
         try:
             for job, sha256 in sorted(outputs):
                 if sha256 not in fetched:
-                    fetched[sha256] = await client.until_answered(lambda name=sha256: client.download(name)) or ""  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+                    download = partial(client.download, sha256, "" if job == UPLOADS else job)
+                    fetched[sha256] = await client.until_answered(download) or ""
                 self._history.deliveries.append(Delivery("reader", job, sha256, fetched[sha256]))
         finally:
             await door.channel.close()
 
     def _count_deaths(self, injector: Injector) -> None:
         for name in self._stack.stack.names:
-            by_itself = self._stack.stack.restarts(name) - injector.deaths[name]
+            by_itself = self._stack.restarts(name) - injector.deaths[name]
             if by_itself:
                 self._surprises.append(f"{name} was started again {by_itself} times more often than it was ended")

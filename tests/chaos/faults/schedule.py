@@ -12,6 +12,7 @@ GATEWAYS = ("gateway", "gateway2")
 SERVICES = (*GATEWAYS, *WORKERS)
 SERVERS = ("nats", "s3")
 DISK = "disk"
+MACHINE = "machine"
 DOORS = ("door1", "door2")
 """The links of the clients to the gateways."""
 
@@ -47,6 +48,7 @@ class Fault(Enum):
     LOSE_ANSWERS = ("every third answer to an append is lost", NATS_LINKS, (2.0, 6.0), 8)
     LOSE_FEED = ("every second republished entry is lost", NATS_LINKS, (3.0, 8.0), 6)
     FILL_DISK = ("the servers' disk is full", (DISK,), (2.0, 4.0), 0)
+    POWER_CUT = ("the volumes lose what was not synced", (MACHINE, *SERVERS), (0.0, 0.0), 0)
 
     def __init__(self, what: str, targets: tuple[str, ...], lasts_s: tuple[float, float], weight: int) -> None:
         self.what = what
@@ -77,10 +79,13 @@ class PlannedFault:
         return self.target.partition(">")[0]
 
 
-def draw_schedule(seed: int, faults: int, within_s: float, *, full_disks: int = 0) -> list[PlannedFault]:
+def draw_schedule(
+    seed: int, faults: int, within_s: float, *, full_disks: int = 0, power_cuts: int = 0
+) -> list[PlannedFault]:
     """`faults` faults over a time, in order. Each sort comes before any comes twice; none meets another on one target.
 
-    `full_disks` come on top, evenly spread: they need a disk that may be filled.
+    `full_disks` and `power_cuts` come on top, evenly spread: they need a disk that may be filled, or power that may be
+    cut.
     """
     draw = random.Random(f"faults {seed}")
     kinds = [fault for fault in Fault if fault.weight]
@@ -100,6 +105,7 @@ def draw_schedule(seed: int, faults: int, within_s: float, *, full_disks: int = 
         planned.append(one)
         busy[one.process] = one.at_s + lasts_s + (RECOVERY_S if lasts_s == 0.0 else 1.0)
     planned += _full_disks(draw, full_disks, within_s)
+    planned += _power_cuts(draw, power_cuts, within_s)
     return sorted(planned, key=lambda one: one.at_s)
 
 
@@ -107,3 +113,12 @@ def _full_disks(draw: random.Random, count: int, within_s: float) -> Iterator[Pl
     for number in range(count):
         at_s = within_s * (number + 1) / (count + 1)
         yield PlannedFault(at_s, Fault.FILL_DISK, DISK, draw.uniform(*Fault.FILL_DISK.lasts_s))
+
+
+def _power_cuts(draw: random.Random, count: int, within_s: float) -> Iterator[PlannedFault]:
+    """Every sort in turn, in an order that is drawn; each at any moment of its share of the time."""
+    targets = list(Fault.POWER_CUT.targets)
+    draw.shuffle(targets)
+    for number in range(count):
+        at_s = within_s * (number + draw.random()) / count
+        yield PlannedFault(at_s, Fault.POWER_CUT, targets[number % len(targets)], 0.0)

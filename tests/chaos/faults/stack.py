@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chaos.faults.power import VOLUMES, Mains
 from chaos.faults.proxy import Link, Protocol
 from chaos.faults.schedule import DOORS, GATEWAYS, SERVICES, link
+from kerf_core.errors import FailedPrecondition
 from kerf_embedded.nats_server import nats_url
 from kerf_embedded.s3_server import s3_endpoint
 from kerf_embedded.service import ServiceSpec
@@ -21,9 +26,11 @@ from stack_thread import QUICK
 
 ACK_WAIT_S = float(QUICK["ACK_WAIT"])
 MAX_ATTEMPTS = 20
+STACK = "stack"
+"""Its folder, below that of the run."""
 _KINDS = {"draw1": "diffusion", "draw2": "diffusion", "burn1": "optimizer", "train1": "trainer"}
 _MODULES = Path(__file__).resolve().parents[2]
-_PATIENCE = {
+SETTINGS = {
     "MAX_ATTEMPTS": str(MAX_ATTEMPTS),
     "S3_TIMEOUT": "2",
     "S3_RETRY_FOR": "8",
@@ -36,12 +43,35 @@ _PATIENCE = {
 class FaultyStack:
     """What runs, and the places where it can be disturbed."""
 
+    root: Path
+    services: list[ServiceSpec]
     stack: EmbeddedStack
     links: dict[str, Link]
     doors: list[str]
     """Targets of the gateways, through the clients' links."""
     journals: Path
     info: StackInfo = field(init=False)
+    _restarts_before: Counter[str] = field(default_factory=Counter)
+
+    def restarts(self, name: str) -> int:
+        """How often its supervisor started a process again, those of before a power cut too."""
+        return self._restarts_before[name] + self.stack.restarts(name)
+
+    async def stop(self) -> None:
+        """The stack as it is by then."""
+        await self.stack.stop()
+
+    async def lose_power(self, power: Mains) -> None:
+        """Everything on this machine ends at once; then somebody starts it again as he always does."""
+        for name in self.stack.names:
+            with suppress(FailedPrecondition):  # it is down just now
+                self.stack.kill(name, signal.SIGSTOP)
+        await asyncio.to_thread(power.fail, VOLUMES)
+        self._restarts_before.update({name: self.stack.restarts(name) for name in self.stack.names})
+        self.stack.kill_all()
+        await self.stack.stop()
+        self.stack = EmbeddedStack(self.root, services=self.services)
+        self.info = await self.stack.start()
 
 
 @asynccontextmanager
@@ -49,7 +79,7 @@ async def faulty_stack(root: Path) -> AsyncIterator[FaultyStack]:
     """A running stack whose processes die with the body."""
     journals = root / "journals"
     journals.mkdir(parents=True)
-    stack_root = root / "stack"
+    stack_root = root / STACK
     async with AsyncExitStack() as exits:
         links: dict[str, Link] = {}
         ports: dict[str, int] = {}
@@ -57,10 +87,12 @@ async def faulty_stack(root: Path) -> AsyncIterator[FaultyStack]:
             links[name] = Link(name, protocol, _port_of(stack_root, upstream))
             ports[name] = await links[name].start()
             exits.push_async_callback(links[name].stop)
-        stack = EmbeddedStack(stack_root, services=[_service(name, ports, journals) for name in SERVICES])
-        faulty = FaultyStack(stack, links, [f"127.0.0.1:{ports[door]}" for door in DOORS], journals)
+        services = [_service(name, ports, journals) for name in SERVICES]
+        stack = EmbeddedStack(stack_root, services=services)
+        doors = [f"127.0.0.1:{ports[door]}" for door in DOORS]
+        faulty = FaultyStack(stack_root, services, stack, links, doors, journals)
         faulty.info = await stack.start()
-        exits.push_async_callback(stack.stop)
+        exits.push_async_callback(faulty.stop)
         yield faulty
 
 
@@ -78,7 +110,7 @@ def _port_of(root: Path, name: str) -> Callable[[], int]:
 
 
 def _service(name: str, ports: dict[str, int], journals: Path) -> ServiceSpec:
-    values = QUICK | _PATIENCE
+    values = QUICK | SETTINGS
     values |= {
         "NATS_URL": nats_url(ports[link(name, "nats")]),
         "S3_ENDPOINT": s3_endpoint(ports[link(name, "s3")]),

@@ -45,6 +45,27 @@ def test_an_open_attempt_is_named_and_a_wait_is_measured() -> None:
     assert waiting.delay_seconds == pytest.approx(1.5)
 
 
+@pytest.mark.parametrize(
+    "head, seconds_ago, act",
+    [
+        ({"fence": 7, "attempts": 1}, 6, Act.LEAVE),
+        ({"fence": 7, "attempts": 3}, 6, Act.LEAVE),
+        ({"fence": 7, "attempts": 1}, 9, Act.RUN),
+        ({"fence": 7, "attempts": 3}, 9, Act.GIVE_UP),
+        ({"attempts": 1}, 6, Act.RUN),  # it said itself that it ended
+        ({"fence": 7, "cancel_requested": True}, 6, Act.CANCEL),
+        ({"fence": 7, "stage": 1}, 6, Act.PASS_ON),
+    ],
+)
+def test_an_attempt_that_has_just_written_is_not_taken_for_lost(
+    head: dict[str, object], seconds_ago: int, act: Act
+) -> None:
+    entries = log(**head)
+    entries[-1].time.FromNanoseconds(100_000_000_000)
+    now_ns = (100 + seconds_ago) * 1_000_000_000
+    assert decide(entries, 0, max_attempts=3, now_ns=now_ns, alive_ns=7_500_000_000).act is act
+
+
 def test_a_stage_takes_all_or_chosen_outputs_of_an_earlier_one() -> None:
     done = {"first": StageCompleted(outputs=[Artifact(name=f"artifacts/{number}") for number in range(3)])}
     every = StageInput(from_stage=StageOutputs(stage="first"))

@@ -112,6 +112,22 @@ def test_the_line_does_what_sorting_anew_does(steps: list[tuple[object, ...]]) -
         assert line.next_retry_ns() == min((ns for ns in retries if ns > now * SECOND), default=None)
 
 
+@given(st.lists(st.sampled_from([*TENANTS, TenantId("three")]), min_size=1, max_size=30), st.data())
+@settings(deadline=None)
+def test_what_goes_before_a_job_is_what_taking_turns_says(tenants: list[TenantId], data: st.DataObject) -> None:
+    line = WaitingLine()
+    refs = [JobRef(tenant, JobId(f"{number:06d}")) for number, tenant in enumerate(tenants)]
+    for number, tenant in enumerate(tenants):
+        line.add(row(number, tenant, number, 0, 0, 0), 0)
+    wanted = data.draw(st.sampled_from(refs))
+    order = [*sorted(set(tenants) - {wanted.tenant}), wanted.tenant]  # its own tenant's turn comes last
+    queues = {tenant: [ref for ref in refs if ref.tenant == tenant] for tenant in order}
+    served: list[JobRef] = []
+    while wanted not in served:
+        served += [queues[tenant].pop(0) for tenant in order if queues[tenant]]
+    assert line.fairly_before(wanted) == len(served) - 1
+
+
 def test_rows_that_come_and_go_do_not_pile_up() -> None:
     line = WaitingLine()
     staying = row(1, TENANTS[0], 1, 0, 0, 0)

@@ -20,6 +20,7 @@ from kerf_core.stages import TenantId
 from kerf_core.streams import CONFIG
 
 _PREFIX = "kerf_"
+_ENTRY = "apikey."
 _CACHE_SECONDS = 30.0
 _MAX_CACHED = 10_000
 
@@ -52,6 +53,25 @@ def require_operator() -> None:
         raise PermissionDenied("OPERATORS_ONLY", "this method looks across tenants: call it with an operator's API key")
 
 
+async def remove_api_keys(bus: Bus, tenant: TenantId) -> int:
+    """Forget all keys of a tenant; returns how many there were. Other processes remember them for half a minute.
+
+    Raises Unavailable.
+    """
+    bucket = await bus.bucket(CONFIG)
+    removed = 0
+    try:
+        for entry in [key for key in await bucket.keys() if key.startswith(_ENTRY)]:
+            if ApiKey.FromString((await bucket.get(entry)).value or b"").tenant == tenant:
+                await bucket.purge(entry)
+                removed += 1
+    except NoKeysError:
+        return removed
+    except (APIError, nats.errors.Error, TimeoutError) as error:
+        raise nats_away() from error
+    return removed
+
+
 def set_caller(caller: Caller) -> None:
     """Let the rest of this call run as `caller`."""
     _CALLER.set(caller)
@@ -63,7 +83,7 @@ def new_api_key() -> str:
 
 
 def _entry(api_key: str) -> str:
-    return "apikey." + hashlib.sha256(api_key.encode()).hexdigest()
+    return _ENTRY + hashlib.sha256(api_key.encode()).hexdigest()
 
 
 async def store_api_key(

@@ -251,6 +251,20 @@ class Bus:
             raise nats_away() from error
         return sorted(info.state.subjects or {})
 
+    async def purge(self, stream: str, subject: str) -> int:
+        """Remove all messages on a subject (wildcards allowed); returns how many there were. Raises Unavailable."""
+        if not subject:
+            raise ValueError("an empty subject would mean the whole stream")
+        try:
+            request = json.dumps({"filter": subject}).encode()
+            answer = await self.client.request(f"$JS.API.STREAM.PURGE.{stream}", request, timeout=10)
+        except (nats.errors.Error, TimeoutError) as error:
+            raise nats_away() from error
+        told = json.loads(answer.data)
+        if "error" in told:
+            raise nats_away(str(told["error"].get("description", "")))
+        return int(told["purged"])
+
 
 def _raise_refusal(answer: bytes) -> None:
     """Raise what an answer to a publish of a batch means, if it is a refusal."""

@@ -38,7 +38,9 @@ _GRPC_SOCKETS = {
     "filer": "s3_filer_grpc",
     "admin": "s3_admin_grpc",
 }
-_PROBE_OBJECT = ".kerf/probe"
+PROBE_FOLDER = ".kerf/"
+"""Keys of nobody's data."""
+_PROBE_OBJECT = f"{PROBE_FOLDER}probe"
 _PROBE_TIMEOUT_S = 2.0
 
 

@@ -111,7 +111,7 @@ class Root:
             "processes": dict(processes),
             "info": asdict(info),
         }
-        write_private(self.path / _STATE, json.dumps(content, indent=2) + "\n")
+        write_private(self.path / _STATE, json.dumps(content, indent=2) + "\n", durable=False)
 
     def _refuse_foreign(self) -> None:
         """A folder with other things in it is somebody's: we would close it to others, and --fresh deletes in it."""

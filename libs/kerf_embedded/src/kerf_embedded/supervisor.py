@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kerf_core.errors import InvalidArgument, KerfError
+from kerf_core.errors import FailedPrecondition, InvalidArgument, KerfError
+from kerf_core.tasks import end_tasks
 from kerf_embedded import nats_server, s3_server
 from kerf_embedded.bootstrap import bootstrap as store_key
 from kerf_embedded.credentials import Credentials, load_or_draw
+from kerf_embedded.disk_watch import DiskWatch
 from kerf_embedded.guard import Guard
 from kerf_embedded.ports import LOOPBACK, PortBook
 from kerf_embedded.process import Limits, PortTaken, Program, Supervised
@@ -57,6 +61,9 @@ class EmbeddedStack:
         self._guard = Guard()
         self._children: dict[str, Supervised] = {}
         self._info: StackInfo | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self.started_anew: Counter[str] = Counter()
+        """How often a server was ended because the disk had been full."""
 
     @property
     def names(self) -> list[str]:
@@ -78,12 +85,15 @@ class EmbeddedStack:
         except BaseException:
             await self.stop()
             raise
+        self._watching = asyncio.create_task(DiskWatch(self._root.path, self._start_servers_anew).run())
         return self._info
 
     async def stop(self) -> None:
         """Stop the services, then the servers; returns once no process is left. Safe to call at any time, again too."""
         self._info = None  # from here on, deaths are not published
         try:
+            if self._watching is not None:
+                await end_tasks(self._watching)
             await self._stop_children()
         finally:
             self.kill_all()
@@ -174,7 +184,7 @@ class EmbeddedStack:
     async def _start_children(self, programs: Iterable[Program]) -> None:
         """All at once: the servers are up before a service has imported what it needs, and services wait for them."""
         self._children = {
-            program.name: Supervised(program, self._guard, self._limits, self._publish) for program in programs
+            program.name: Supervised(program, self._guard, self._limits, self._changed) for program in programs
         }
         for child in self._children.values():
             self._guard.sweep(*child.program.sockets)
@@ -196,6 +206,20 @@ class EmbeddedStack:
         for child in self._children.values():
             for path in child.program.sockets:
                 path.unlink(missing_ok=True)
+
+    def _start_servers_anew(self) -> None:
+        """What they have answered for is on the disk or in the kernel's hands: a kill loses nothing."""
+        for name in (nats_server.NAME, s3_server.NAME):
+            with contextlib.suppress(FailedPrecondition):  # it is down: its successor finds room
+                self.kill(name)
+                self.started_anew[name] += 1
+
+    def _changed(self) -> None:
+        """A full disk must not keep a process from being started again: the state is written at the next start."""
+        try:
+            self._publish()
+        except OSError as error:
+            LOG.warning("the state of the stack could not be written: %s", error)
 
     def _publish(self) -> None:
         """Called whenever a process was started or given up."""

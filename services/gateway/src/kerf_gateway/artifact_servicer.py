@@ -13,10 +13,13 @@ from kerf.artifacts.v1.artifacts_pb2_grpc import ArtifactServiceServicer
 from kerf_core.auth import current_tenant
 from kerf_core.blobs import BlobStore
 from kerf_core.compute import ComputePool
-from kerf_core.errors import InvalidArgument, ResourceExhausted
+from kerf_core.errors import DataLoss, InvalidArgument, NotFound, ResourceExhausted
 from kerf_core.grpc_calls import Context, validate
-from kerf_core.stages import TenantId
+from kerf_core.jobs.names import JobRef
+from kerf_core.stages import JobId, TenantId
+from kerf_gateway.admission import Admission
 from kerf_gateway.inspection import inspect
+from kerf_gateway.lost_outputs import LostOutputs
 from kerf_gateway.settings import GatewaySettings
 
 _CHUNK = 1 << 20
@@ -26,8 +29,10 @@ _DEFAULT_PAGE = 100
 class ArtifactServicer(ArtifactServiceServicer):
     """See artifacts.proto."""
 
-    def __init__(self, blobs: BlobStore, settings: GatewaySettings) -> None:
+    def __init__(self, blobs: BlobStore, lost: LostOutputs, admission: Admission, settings: GatewaySettings) -> None:
         self._blobs = blobs
+        self._admission = admission
+        self._lost = lost
         self._settings = settings
         self._memory = ComputePool(settings.max_uploads)
 
@@ -53,8 +58,15 @@ class ArtifactServicer(ArtifactServiceServicer):
         tenant = current_tenant()
         sha256 = request.name.removeprefix("artifacts/")
         async with self._memory.slot():
-            artifact = await self._blobs.stat(tenant, sha256)
-            data = await self._blobs.get(tenant, sha256)
+            try:
+                artifact = await self._blobs.stat(tenant, sha256)
+                data = await self._blobs.get(tenant, sha256)
+            except (NotFound, DataLoss) as error:
+                if not request.job:
+                    raise
+                self._admission.check(tenant)
+                ref = JobRef(tenant, JobId(request.job.removeprefix("jobs/")))
+                raise await self._lost.make_again(ref, sha256) from error
             if request.offset > len(data):
                 raise InvalidArgument.of_field("offset", f"is {request.offset}, but there are {len(data)} bytes only")
             yield api.DownloadArtifactResponse(artifact=artifact, chunk=data[request.offset : request.offset + _CHUNK])
@@ -84,6 +96,7 @@ class ArtifactServicer(ArtifactServiceServicer):
     async def CreateUploadUrl(
         self, request: api.CreateUploadUrlRequest, context: Context
     ) -> api.CreateUploadUrlResponse:
+        self._admission.check(current_tenant())
         upload = secrets.token_hex(16)
         expires = self._expires(request.expires_in_seconds)
         url = self._blobs.upload_url(current_tenant(), upload, expires)
@@ -127,7 +140,12 @@ class ArtifactServicer(ArtifactServiceServicer):
         return artifact
 
     async def _store(self, tenant: TenantId, data: bytes) -> api.Artifact:
-        """An upload is an original: it is made durable before it is answered."""
+        """An upload is an original: it is made durable before it is answered.
+
+        Only here, when all has come, is it refused for want of room: gRPC's Python client hides from its caller what a
+        server says that ends a stream in the middle.
+        """
+        self._admission.check(tenant)
         found = await asyncio.to_thread(inspect, data)
         return await self._blobs.put(
             tenant, data, found.media_type, size_px=found.size_px, size_mm=found.size_mm, original=True

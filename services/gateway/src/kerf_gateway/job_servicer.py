@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import aclosing
 from functools import partial
 
@@ -33,6 +33,7 @@ from kerf_core.jobs.names import TOKEN, JobRef
 from kerf_core.jobs.view import JobView, Row
 from kerf_core.stages import JobId, TenantId
 from kerf_gateway.acceptance import Acceptance
+from kerf_gateway.admission import Admission
 from kerf_gateway.batches import Batches
 from kerf_gateway.estimates import Estimator
 from kerf_gateway.projection import job_of, summary_of
@@ -66,6 +67,7 @@ class JobServicer(JobServiceServicer):
         quotas: QuotaBook,
         queue: QueueBook,
         estimator: Estimator,
+        admission: Admission,
         blobs: BlobStore,
         settings: GatewaySettings,
     ) -> None:
@@ -79,6 +81,7 @@ class JobServicer(JobServiceServicer):
         self._quotas = quotas
         self._queue = queue
         self._estimator = estimator
+        self._admission = admission
         self._blobs = blobs
         self._settings = settings
 
@@ -94,8 +97,8 @@ class JobServicer(JobServiceServicer):
         return job_of(ref, await self._entries(ref))
 
     async def ListJobs(self, request: api.ListJobsRequest, context: Context) -> api.ListJobsResponse:
-        rows = self._view.newest_first(current_tenant(), _page_token(request.page_token))
-        page, token = _page((row for row in rows if _matches(row, request.filter)), request.page_size)
+        rows = self._view.newest_first(current_tenant(), _page_token(request.page_token), request.filter)
+        page, token = _page(rows, request.page_size)
         jobs = [summary_of(row.ref, row.head, row.sequence) for row in page]
         return api.ListJobsResponse(jobs=jobs, next_page_token=token)
 
@@ -136,9 +139,8 @@ class JobServicer(JobServiceServicer):
             async for event in events:
                 yield event
                 if event.HasField("accepted") and not request.durable_only:
-                    position = self._dispatcher.position(ref, event.head.kinds[0])
-                    if position > 0:
-                        yield JobEvent(job=ref.name, time=event.time, queued=Queued(position=position))
+                    for place in self._place_in_queue(ref, event):
+                        yield place
 
     async def RunJob(self, request: api.CreateJobRequest, context: Context) -> AsyncIterator[JobEvent]:
         promised = await self._promise(request)
@@ -149,13 +151,32 @@ class JobServicer(JobServiceServicer):
                 async for event in events:
                     ended = event.head.state in TERMINAL
                     yield event
+                    if event.HasField("accepted"):
+                        for place in self._place_in_queue(ref, event):
+                            yield place
         except (asyncio.CancelledError, GeneratorExit):
             if request.cancel_on_disconnect and not ended:
                 await asyncio.shield(self._cancel(ref, "the caller left the stream"))
             raise
 
+    def _place_in_queue(self, ref: JobRef, accepted: JobEvent) -> Iterator[JobEvent]:
+        """A transient event that says so if others wait before the job, and it still waits itself."""
+        row = self._view.get(ref)
+        if row is not None and row.sequence > accepted.sequence:
+            return
+        kind = accepted.head.kinds[0]
+        position = self._dispatcher.position(ref, kind)
+        if position > 0:
+            queued = Queued(position=position)
+            mean_seconds = self._queue.mean_seconds(kind)
+            eta_seconds = None if mean_seconds is None else self._dispatcher.eta_seconds(ref, kind, mean_seconds)
+            if eta_seconds is not None:
+                queued.eta_seconds = eta_seconds
+            yield JobEvent(job=ref.name, time=accepted.time, queued=queued)
+
     async def CreateBatch(self, request: CreateBatchRequest, context: Context) -> Batch:
         tenant = current_tenant()
+        self._admission.check(tenant)
         self._quotas.check_rate(tenant)
         check_shape({f"jobs[{index}]": job for index, job in enumerate(request.jobs)}, self._settings)
         jobs = [clean(job) for job in request.jobs]
@@ -220,6 +241,7 @@ class JobServicer(JobServiceServicer):
 
     async def _admit(self, tenant: TenantId, request_id: str, job: Job) -> Promised:
         """Promise the job if the tenant may have one more; a replay finds its job, whatever the quota says."""
+        self._admission.check(tenant)
         promised = await self._acceptance.promise(tenant, request_id, job)
         if self._view.get(promised.ref) is None:
             self._quotas.check_room(tenant)
@@ -268,16 +290,3 @@ def _page(rows: Iterable[Row], page_size: int) -> tuple[list[Row], str]:
             return page, page[-1].ref.job
         page.append(row)
     return page, ""
-
-
-def _matches(row: Row, wanted: api.JobFilter) -> bool:
-    head = row.head
-    created = head.create_time.ToNanoseconds()
-    return (
-        (not wanted.states or head.state in wanted.states)
-        and (not wanted.kind or wanted.kind in head.kinds)
-        and (not wanted.batch or wanted.batch == head.batch.name)
-        and all(head.labels.get(key) == value for key, value in wanted.labels.items())
-        and (not wanted.HasField("created_after") or created >= wanted.created_after.ToNanoseconds())
-        and (not wanted.HasField("created_before") or created < wanted.created_before.ToNanoseconds())
-    )

@@ -7,12 +7,9 @@ import logging
 import time
 from datetime import timedelta
 
-import nats.errors
-from nats.js.errors import APIError
-
 from kerf.jobs.v1.event_pb2 import JobEvent
 from kerf_core.blobs import BlobStore
-from kerf_core.bus import Bus, nats_away
+from kerf_core.bus import Bus
 from kerf_core.errors import DataLoss, KerfError, NotFound
 from kerf_core.jobs.fold import TERMINAL
 from kerf_core.jobs.log import read_entries
@@ -98,10 +95,7 @@ class Janitor:
         if not entries or entries[-1].head.state not in TERMINAL:
             return False
         await self._archive.write(ref, entries)
-        try:
-            await self._bus.js.purge_stream(EVENTS, subject=ref.events)
-        except (APIError, nats.errors.Error, TimeoutError) as error:
-            raise nats_away() from error
+        await self._bus.purge(EVENTS, ref.events)
         self._view.forget(ref)
         return True
 

@@ -32,9 +32,28 @@ class GatewaySettings(ServiceSettings):
         description="Checkpoints of ended jobs are removed so long after they were written.",
     )
     retention_interval: Duration = Field(timedelta(hours=1), description="Interval of the clean-up.")
+    min_free_bytes: int = Field(
+        64 << 20,
+        ge=0,
+        description="With less space on the disk of S3_FLUSH_PATH, new jobs and uploads are refused (embedded only).",
+    )
+    tenant_deletion_settle: Duration = Field(
+        timedelta(minutes=1),
+        description="The deletion of a tenant lasts at least so long: remembered API keys and calls in flight end.",
+    )
     starvation_bound: Duration = Field(
         timedelta(minutes=5),
         description="A stage that waited so long goes before its tenant's others, whatever priority.",
+    )
+    queue_ahead_below: Duration = Field(
+        timedelta(seconds=0.08),
+        description="Stages of a kind that are shorter on average are queued ahead, two for each free slot.",
+    )
+    kept_idle_share: float = Field(
+        0.04,
+        ge=0,
+        le=0.5,
+        description="Share of the work done that slots may idle, kept for tenants who come back at once; 0 = none.",
     )
     tenant_max_running: int = Field(
         0, ge=0, description="Stages of one kind that a tenant has running at once; 0 = no limit."

@@ -105,7 +105,7 @@ def _stage_violations(stage: Stage, where: str, earlier: list[str]) -> Iterator[
             yield Violation(f"{where}.inputs[{number}].from_stage.stage", text)
     if task in _NO_INPUTS and stage.inputs:
         yield Violation(f"{where}.inputs", f"{task} takes no inputs")
-    if task not in _NO_INPUTS and not stage.inputs:
+    if task not in _NO_INPUTS and not stage.inputs and not stage.plan.drawings:
         yield Violation(f"{where}.inputs", f"{task} needs at least one input")
     field = _PICTURE_FIELD.get(task)
     if field is not None and getattr(stage, task).HasField(field):
@@ -119,7 +119,11 @@ def _plan_violations(stage: Stage, where: str) -> Iterator[Violation]:
         yield Violation(f"{where}.plan.sources", "must be empty in a job: the stage's inputs are the sources")
     for number, operation in enumerate(stage.plan.operations):
         field = f"{where}.plan.operations[{number}]"
-        if operation.input >= len(stage.inputs):
+        if operation.HasField("drawing"):
+            if operation.drawing >= len(stage.plan.drawings):
+                text = f"is {operation.drawing}, but the plan has {len(stage.plan.drawings)} drawings (counted from 0)"
+                yield Violation(f"{field}.drawing", text)
+        elif operation.input >= len(stage.inputs):
             text = f"is {operation.input}, but the stage has {len(stage.inputs)} inputs (counted from 0)"
             yield Violation(f"{field}.input", text)
         if operation.kind == 0:

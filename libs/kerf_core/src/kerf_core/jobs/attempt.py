@@ -91,8 +91,14 @@ async def settle(attempt: Attempt) -> None:
     """Do what the delivery calls for. A refusal of the log ends it without a word: somebody else has the job."""
     try:
         entries = await attempt.log.load()
+        settings = attempt.settings
         decision = decide(
-            entries, attempt.work.stage, max_attempts=attempt.settings.max_attempts, now_ns=time.time_ns()
+            entries,
+            attempt.work.stage,
+            max_attempts=settings.max_attempts,
+            now_ns=time.time_ns(),
+            # A lost attempt's last entry is older than ack_wait - heartbeat, which is two thirds of ack_wait.
+            alive_ns=int(settings.ack_wait.total_seconds() * 1e9 / 2),
         )
         with span(f"stage {attempt.work.kind}", attempt.log.origin):
             await _act(attempt, decision, entries)
@@ -110,6 +116,8 @@ async def _act(attempt: Attempt, decision: Decision, entries: list[JobEvent]) ->
     elif decision.act is Act.PASS_ON:
         await _dispatch_current(attempt)
         await _ack(attempt.message)
+    elif decision.act is Act.LEAVE:
+        LOG.info("%s: another attempt is alive: left alone", attempt.work.ref.name)
     elif decision.act is Act.CANCEL:
         await _end(attempt, JobEvent(cancelled=Cancelled(reason="cancelled before it was started again")), fence=0)
     elif decision.act is Act.GIVE_UP:

@@ -7,10 +7,10 @@ them from doing the same work twice.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -26,18 +26,18 @@ from kerf_core.jobs.fold import IllegalEntry
 from kerf_core.jobs.log import JobLog
 from kerf_core.jobs.names import JobRef, parse_work
 from kerf_core.jobs.policy import Policy
+from kerf_core.jobs.standing import Standing
 from kerf_core.jobs.view import JobView, Row
-from kerf_core.jobs.waiting import WaitingLine
 from kerf_core.lease import RoleLease
 from kerf_core.metrics import JOBS_ENDED, JOBS_WAITING
 from kerf_core.settings import ServiceSettings
-from kerf_core.stages import TenantId
 from kerf_core.streams import WORK
 
 LOG = logging.getLogger(__name__)
 SLOTS_EXPIRE_SECONDS = 6.0
 _COALESCE_SECONDS = 0.002
-_SWEEP_RUN = 500
+_LEAST_WAIT_SECONDS = 0.005
+_TAKEN_WITHIN_NS = 1_000_000_000
 
 
 async def dispatch_stage(bus: Bus, ref: JobRef, kind: str, stage: int, *, timeout: float = 2.0) -> bool:
@@ -71,39 +71,46 @@ class SlotBoard:
 
         await bus.client.subscribe("kerf.v1.slots.*.*", cb=received)
 
-    def free(self, kind: str) -> int:
-        """Free slots of all live workers of a kind."""
-        return sum(slots.free for slots in self._live(kind))
+    def free(self, kind: str, running: Mapping[str, int] | None = None) -> int:
+        """Free slots of all live workers of a kind.
+
+        `running`: stages that run by the logs, by worker. An announcement is a little old: where the logs leave fewer
+        slots free than it says, they are right.
+        """
+        by_log = running or {}
+        return sum(
+            max(0, min(slots.free, slots.capacity - by_log.get(worker, 0))) for worker, slots in self._live(kind)
+        )
+
+    def capacity(self, kind: str) -> int:
+        """Slots of all live workers of a kind."""
+        return sum(slots.capacity for _, slots in self._live(kind))
 
     def kinds(self) -> list[str]:
         """Kinds that have a live worker."""
         return sorted(kind for kind in list(self._heard) if self._live(kind))
 
-    def _live(self, kind: str) -> list[Slots]:
+    def _live(self, kind: str) -> list[tuple[str, Slots]]:
         horizon = time.monotonic() - SLOTS_EXPIRE_SECONDS
-        return [slots for slots, heard_at in self._heard[kind].values() if heard_at > horizon]
+        return [(worker, slots) for worker, (slots, heard_at) in self._heard[kind].items() if heard_at > horizon]
 
 
 class Dispatcher:
-    """Keeps at most twice the free slots of each kind queued, and repairs what was left half-done."""
+    """Keeps the free slots of each kind supplied, and repairs what was left half-done.
+
+    Where stages are short, twice the free slots are queued, so that no worker idles for a round trip; elsewhere no more
+    than are free, because what is queued cannot be overtaken by whoever has more right to the next slot.
+    """
 
     def __init__(self, bus: Bus, view: JobView, settings: ServiceSettings, holder: str, policy: Policy) -> None:
         self._bus = bus
-        self._view = view
         self._settings = settings
         self._lease = RoleLease(bus, "dispatcher", holder)
         self._policy = policy
         self.board = SlotBoard()
         self._wake = asyncio.Event()
-        self._waiting: dict[str, WaitingLine] = defaultdict(WaitingLine)
-        self._queued: dict[JobRef, tuple[str, int]] = {}
-        self._queued_count: dict[str, int] = defaultdict(int)
-        self._running: dict[JobRef, str] = {}
-        self._under_way: dict[str, Counter[TenantId]] = defaultdict(Counter)
-        """Stages dispatched or running, by kind and tenant."""
-        self._deadlines: list[tuple[int, JobRef]] = []
-        """A heap of (deadline in ns, job); jobs that ended before theirs are dropped when it comes."""
-        self._timed: set[JobRef] = set()
+        self._get = view.get
+        self._standing = Standing(view.get)
         self._sending: set[asyncio.Task[None]] = set()
         self._leads = False
         view.on_change(self._changed)
@@ -113,17 +120,34 @@ class Dispatcher:
         await self.board.start(self._bus, self._wake)
 
     async def offer(self, ref: JobRef, kind: str) -> None:
-        """The first stage of a job that was just accepted: dispatched at once while nothing of its kind waits."""
-        waiting = self._waiting[kind]
-        others_wait = len(waiting) > (ref in waiting)  # the feed may have told of this job already
-        allowed = self._policy.allows(ref.tenant, self._under_way[kind][ref.tenant])
-        if ref not in self._queued and not others_wait and allowed and self._places(kind) > 0:
-            self._mark_queued(ref, kind, 0)
+        """The first stage of a job that was just accepted: dispatched at once if nobody has more right to the slot."""
+        if not self._standing.is_queued(ref) and self._may_go_at_once(ref, kind):
+            if ref not in self._standing.waiting[kind]:
+                self._policy.came(kind, ref.tenant, time.time_ns())
+            self._standing.queue(ref, kind, 0, time.time_ns())
             await self._send(ref, kind, 0)
+
+    def _may_go_at_once(self, ref: JobRef, kind: str) -> bool:
+        waiting = self._standing.waiting[kind]
+        kept = self._policy.kept(kind, time.time_ns())
+        others_wait = len(waiting) > (ref in waiting)  # the feed may have told of this job already
+        if others_wait and ref.tenant not in kept:
+            return False
+        kept_from_it = sum(kept.values()) - kept.get(ref.tenant, 0)
+        allowed = self._policy.allows(ref.tenant, self._standing.under_way[kind][ref.tenant])
+        return allowed and self._places(kind) > kept_from_it
 
     def position(self, ref: JobRef, kind: str) -> int:
         """How many of the kind wait before this job."""
-        return self._waiting[kind].before(ref.job)
+        return self._standing.waiting[kind].before(ref.job)
+
+    def eta_seconds(self, ref: JobRef, kind: str, mean_seconds: float) -> float | None:
+        """Expected time until a waiting stage of the job starts, if tenants have equal shares; None while nobody works.
+
+        `mean_seconds`: from start to end of such a stage.
+        """
+        capacity = self.board.capacity(kind)
+        return (self._standing.waiting[kind].fairly_before(ref) + 1) * mean_seconds / capacity if capacity else None
 
     async def run(self) -> None:
         """Dispatch until cancelled."""
@@ -142,135 +166,82 @@ class Dispatcher:
                         await self._sweep()
                     else:
                         JOBS_WAITING.clear()  # what a former leader last saw is nobody's figure
-                overdue = self._take_overdue()  # by whoever does not lead too: he would remember them for ever
+                overdue = self._standing.deadlines.take(time.time_ns())  # by whoever does not lead, too
                 if self._leads:
-                    await self._end_overdue(overdue)
+                    for row in [self._get(ref) for ref in overdue]:
+                        await self._fail_overdue(row)  # what fails here the sweep repairs
                     self._serve_waiting()
             except KerfError as error:
                 LOG.warning("dispatcher: %s", error)
 
     def _until_next_due(self, next_sweep: float) -> float:
-        due = [next_sweep - time.monotonic()]
-        wall = time.time()
-        for line in self._waiting.values():
-            line.admit(time.time_ns())  # here, or what is due would keep waking a gateway that does not lead
-            if (retry_ns := line.next_retry_ns()) is not None:
-                due.append(retry_ns / 1e9 - wall)
-        if self._leads and self._deadlines:
-            due.append(self._deadlines[0][0] / 1e9 - wall)
-        return max(0.01, min(due))
-
-    def _note_deadline(self, row: Row) -> None:
-        if row.ended:
-            self._timed.discard(row.ref)
-        elif row.head.HasField("deadline") and row.ref not in self._timed:
-            self._timed.add(row.ref)
-            heapq.heappush(self._deadlines, (row.head.deadline.ToNanoseconds(), row.ref))
-            self._wake.set()
-
-    def _take_overdue(self) -> list[JobRef]:
-        """The jobs whose deadline has come since this was last asked."""
-        overdue = []
-        while self._deadlines and self._deadlines[0][0] <= time.time_ns():
-            overdue.append(heapq.heappop(self._deadlines)[1])
-        return overdue
-
-    async def _end_overdue(self, overdue: list[JobRef]) -> None:
-        """Fail those that have not ended; workers hear of it on the feed. What fails here the sweep repairs."""
-        for ref in overdue:
-            row = self._view.get(ref)
-            if row is not None and not row.ended:
-                await self._end(row, JobEvent(failed=Failed(error=_deadline_passed())))
+        now_ns = time.time_ns()
+        due_ns = []
+        for kind, line in self._standing.waiting.items():
+            line.admit(now_ns)  # here, or what is due would keep waking a gateway that does not lead
+            due_ns.append(line.next_retry_ns())
+            if self._leads and line:
+                due_ns.append(self._policy.next_given_up_ns(kind, now_ns))
+        if self._leads:
+            due_ns.append(self._standing.deadlines.next_ns())
+        due = [(ns - now_ns) / 1e9 for ns in due_ns if ns is not None]
+        return max(_LEAST_WAIT_SECONDS, min([next_sweep - time.monotonic(), *due]))
 
     def _serve_waiting(self) -> None:
         now_ns = time.time_ns()
-        for kind, line in self._waiting.items():
+        for kind, line in self._standing.waiting.items():
             JOBS_WAITING.labels(kind).set(len(line))
             places = self._places(kind)
             if places <= 0 or not line:
                 continue
-            for row in self._policy.choose(kind, line, self._under_way[kind], places, now_ns):
-                self._mark_queued(row.ref, kind, row.head.stage)
+            for row in self._policy.choose(kind, line, self._standing.under_way[kind], places, now_ns):
+                self._standing.queue(row.ref, kind, row.head.stage, now_ns)
                 sending = asyncio.create_task(self._send(row.ref, kind, row.head.stage))
                 self._sending.add(sending)
                 sending.add_done_callback(self._sending.discard)
 
     async def _send(self, ref: JobRef, kind: str, stage: int) -> None:
         if not await dispatch_stage(self._bus, ref, kind, stage):
-            self._unmark(ref)
+            self._standing.not_queued(ref)
 
     def _places(self, kind: str) -> int:
-        return 2 * self.board.free(kind) - self._queued_count[kind]
-
-    def _mark_queued(self, ref: JobRef, kind: str, stage: int) -> None:
-        self._unmark(ref)
-        self._waiting[kind].discard(ref)
-        self._queued[ref] = (kind, stage)
-        self._queued_count[kind] += 1
-        self._under_way[kind][ref.tenant] += 1
-
-    def _unmark(self, ref: JobRef) -> None:
-        known = self._queued.pop(ref, None)
-        if known is not None:
-            self._queued_count[known[0]] -= 1
-            self._under_way[known[0]][ref.tenant] -= 1
-
-    def _mark_running(self, row: Row) -> None:
-        was, now = self._running.pop(row.ref, None), row.kind if row.head.fence and not row.ended else None
-        if was is not None:
-            self._under_way[was][row.ref.tenant] -= 1
-        if now is not None:
-            self._running[row.ref] = now
-            self._under_way[now][row.ref.tenant] += 1
+        if self._policy.queues_ahead(kind):
+            return 2 * self.board.free(kind) - self._standing.queued_count(kind)
+        # A free slot takes what is queued at once. What is not taken waits for something else, and holds no place.
+        queued = self._standing.queued_count(kind, since_ns=time.time_ns() - _TAKEN_WITHIN_NS)
+        return self.board.free(kind, self._standing.on_workers(kind)) - queued
 
     def _changed(self, row: Row) -> None:
-        ref, head = row.ref, row.head
-        self._mark_running(row)
-        self._note_deadline(row)
-        known = self._queued.get(ref)
-        if known is not None and (row.ended or head.fence != 0 or known[1] != head.stage):
-            self._unmark(ref)
-            known = None
-        for line in self._waiting.values():
-            line.discard(ref)
-        if row.ended:
-            self._wake.set()  # a slot is about to be free
-        elif head.fence == 0 and not head.cancel_requested and known is None:
-            self._waiting[row.kind].add(row, time.time_ns())
+        now_ns = time.time_ns()
+        change = self._standing.row(row, now_ns)
+        tenant = row.ref.tenant
+        if change.left is not None and tenant not in self._standing.waiting[change.left].tenants():
+            self._policy.left(change.left, tenant, now_ns)
+        if change.came is not None:
+            self._policy.came(change.came, tenant, now_ns)
+        if change.look:
             self._wake.set()
 
     async def _sweep(self) -> None:
         """Compare what should be queued with what is; end what is overdue."""
-        queued = {}
+        found = {}
         for subject in await self._bus.subjects(WORK, "kerf.v1.work.>"):
             work = parse_work(subject)
-            queued[work.ref] = (work.kind, work.stage)
-        for ref in list(self._queued):
-            if ref not in queued:
-                self._unmark(ref)
-        for number, ref in enumerate([row.ref for row in self._view.open_rows()]):
-            row = self._view.get(ref)
-            if row is not None and not row.ended:
-                await self._sweep_row(row, queued.get(ref))
-            if number % _SWEEP_RUN == 0:
-                await asyncio.sleep(0)  # a sweep over 100,000 jobs must not hold up those who call
-
-    async def _sweep_row(self, row: Row, queued: tuple[str, int] | None) -> None:
-        head = row.head
-        age = time.time() - row.updated_ns / 1e9
-        if head.HasField("deadline") and head.deadline.ToNanoseconds() <= time.time_ns():
-            await self._end(row, JobEvent(failed=Failed(error=_deadline_passed())))
-        elif head.cancel_requested and age > 2 * self._settings.ack_wait.total_seconds():
+            found[work.ref] = (work.kind, work.stage)
+        silence_ns = int(self._settings.ack_wait.total_seconds() * 1e9)
+        repairs = self._standing.sweep(found, time.time_ns(), silence_ns)
+        for row in repairs.overdue:
+            await self._fail_overdue(self._get(row.ref))
+        for row in repairs.unanswered:
             await self._end(row, JobEvent(cancelled=Cancelled(reason="the worker did not answer the request in time")))
-        elif queued is not None:
-            if head.fence == 0 and queued[1] == head.stage and row.ref not in self._queued:
-                self._mark_queued(row.ref, *queued)
-        elif head.fence == 0 and not head.cancel_requested:
-            if row.ref not in self._queued and row.ref not in self._waiting[row.kind]:
-                self._waiting[row.kind].add(row, time.time_ns())
-        elif age > self._settings.ack_wait.total_seconds():
-            # An attempt is open, but its message is gone (a stale ack can delete it): let the queue prove it lost.
-            await dispatch_stage(self._bus, row.ref, row.kind, head.stage)
+        for row in repairs.silent:
+            if self._get(row.ref) is row:  # it took a while to come here
+                await dispatch_stage(self._bus, row.ref, row.kind, row.head.stage)
+
+    async def _fail_overdue(self, row: Row | None) -> None:
+        """Fail a job that has not ended yet; its worker hears of it on the feed."""
+        if row is not None and not row.ended:
+            await self._end(row, JobEvent(failed=Failed(error=_deadline_passed())))
 
     async def _end(self, row: Row, event: JobEvent) -> None:
         log = JobLog(

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kerf.jobs.v1.event_pb2 import JobEvent
 from kerf_core.bus import Bus, Conflict, OutcomeUnknown, Stored, nats_away
 from kerf_core.errors import Unavailable
-from kerf_core.jobs.fold import fold
+from kerf_core.jobs.fold import IllegalEntry, Rule, fold
 from kerf_core.jobs.names import JobRef, new_writer_id
 from kerf_core.metrics import APPEND_CONFLICTS
 from kerf_core.streams import EVENTS
@@ -70,10 +70,15 @@ class JobLog:
 
     async def refresh(self) -> JobEvent | None:
         """Read the tail from the stream's leader. Raises Unavailable."""
+        await self._read_tail()
+        return self.tail
+
+    async def _read_tail(self) -> bool:
+        """False if there is no log (any more)."""
         stored = await self._bus.last(EVENTS, self.ref.events)
         if stored is not None:
             self._move(JobEvent.FromString(stored.data), stored.sequence)
-        return self.tail
+        return stored is not None
 
     async def append(self, body: JobEvent, *, fence: int = 0) -> JobEvent:
         """Append `body` after whatever the log holds. Of an Accepted entry `head.kinds` and `time` are taken too.
@@ -124,7 +129,8 @@ class JobLog:
         """
         while True:
             try:
-                await self.refresh()
+                if not await self._read_tail() and before:
+                    raise IllegalEntry(Rule.ENDED)  # only the logs of ended jobs are ever removed
                 if self._tail_at == before:
                     return None
                 news = await self._bus.read(EVENTS, self.ref.events, start=before + 1)

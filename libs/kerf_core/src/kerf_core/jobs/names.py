@@ -67,6 +67,11 @@ def drawn_at(job: str) -> float | None:
     return int(job[:9], 36) / 1000 if _DRAWN.match(job) else None
 
 
+def least_id_at(milliseconds: int) -> JobId:
+    """The least id that `new_job_id` may draw in this millisecond since 1970; later ones are greater."""
+    return JobId(_base36(min(max(0, milliseconds), 36**9 - 1), 9))
+
+
 def _base36(number: int, width: int) -> str:
     digits = []
     for _ in range(width):

@@ -21,6 +21,7 @@ class Act(Enum):
     WAIT = auto()
     GIVE_UP = auto()
     CANCEL = auto()
+    LEAVE = auto()
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,13 @@ class Decision:
     attempt_open: bool = False
 
 
-def decide(entries: list[JobEvent], stage: int, *, max_attempts: int, now_ns: int) -> Decision:
-    """Fold the log and say what a delivery of `stage` calls for."""
+def decide(entries: list[JobEvent], stage: int, *, max_attempts: int, now_ns: int, alive_ns: int = 0) -> Decision:
+    """Fold the log and say what a delivery of `stage` calls for.
+
+    An open attempt whose log was written to within `alive_ns` lives, and this delivery is none that its silence caused:
+    a worker that was stopped read it late, or a stale nak handed it on. It is left alone, without ack or nak; if the
+    attempt should be lost after all, it comes again.
+    """
     if not entries:
         return Decision(Act.WAIT_FOR_LOG)
     head = entries[-1].head
@@ -43,6 +49,8 @@ def decide(entries: list[JobEvent], stage: int, *, max_attempts: int, now_ns: in
         return Decision(Act.CANCEL)
     if head.HasField("retry_at") and head.retry_at.ToNanoseconds() > now_ns:
         return Decision(Act.WAIT, delay_seconds=(head.retry_at.ToNanoseconds() - now_ns) / 1e9)
+    if head.fence and now_ns - entries[-1].time.ToNanoseconds() < alive_ns:
+        return Decision(Act.LEAVE, attempt_open=True)
     if head.attempts >= max_attempts:
         return Decision(Act.GIVE_UP, attempt_open=head.fence != 0)
     return Decision(Act.RUN, attempt_open=head.fence != 0)

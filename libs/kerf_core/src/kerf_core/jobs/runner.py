@@ -26,7 +26,8 @@ from kerf_core.tasks import end_tasks
 
 LOG = logging.getLogger(__name__)
 _ANNOUNCE_SECONDS = 2.0
-_ANNOUNCE_LEAST_SECONDS = 0.02
+_ANNOUNCE_LEAST_SECONDS = 0.005
+"""A free slot may idle for so long before the dispatchers hear of it."""
 _IDLE_ASK_SECONDS = 0.5
 
 

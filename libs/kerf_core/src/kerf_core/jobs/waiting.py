@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from bisect import bisect_left, insort
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kerf.jobs.v1.job_pb2 import Priority
+from kerf_core.jobs.ids import SortedIds
 from kerf_core.jobs.names import JobRef
 from kerf_core.jobs.view import Row
 from kerf_core.stages import JobId, TenantId
@@ -47,7 +47,8 @@ class WaitingLine:
 
     def __init__(self) -> None:
         self._rows: dict[JobRef, Row] = {}
-        self._jobs: list[JobId] = []
+        self._jobs: SortedIds[tuple[JobId, TenantId]] = SortedIds()
+        self._own_jobs: dict[TenantId, SortedIds[JobId]] = {}
         self._lines: dict[TenantId, _Line] = {}
         self._delayed: list[_Place] = []
         self._delayed_refs: set[JobRef] = set()
@@ -63,7 +64,8 @@ class WaitingLine:
         """Let a stage wait, in place of what its job had waiting here."""
         self.discard(row.ref)
         self._rows[row.ref] = row
-        insort(self._jobs, row.ref.job)
+        self._jobs.add((row.ref.job, row.ref.tenant))
+        self._own_jobs.setdefault(row.ref.tenant, SortedIds()).add(row.ref.job)
         retry_ns = row.head.retry_at.ToNanoseconds() if row.head.HasField("retry_at") else 0
         if retry_ns > now_ns:
             self._delayed_refs.add(row.ref)
@@ -76,7 +78,11 @@ class WaitingLine:
         row = self._rows.pop(ref, None)
         if row is None:
             return
-        del self._jobs[bisect_left(self._jobs, ref.job)]
+        self._jobs.discard((ref.job, ref.tenant))
+        own = self._own_jobs[ref.tenant]
+        own.discard(ref.job)
+        if not own:
+            del self._own_jobs[ref.tenant]
         if ref in self._delayed_refs:
             self._delayed_refs.remove(ref)
         else:
@@ -84,7 +90,14 @@ class WaitingLine:
 
     def before(self, job: JobId) -> int:
         """How many jobs wait that are older than this one."""
-        return bisect_left(self._jobs, job)
+        return self._jobs.count_before((job, TenantId("")))
+
+    def fairly_before(self, ref: JobRef) -> int:
+        """How many stages go before this job's if tenants take turns and each tenant's go in the order of their ids."""
+        own = self._own_jobs.get(ref.tenant)
+        own_before = own.count_before(ref.job) if own is not None else 0
+        others = (len(jobs) for tenant, jobs in self._own_jobs.items() if tenant != ref.tenant)
+        return own_before + sum(min(waiting, own_before + 1) for waiting in others)
 
     def next_retry_ns(self) -> int | None:
         """When the first stage that may not go yet may; None if there is none."""

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!kerf/artifacts/v1/artifacts.proto\x12\x11kerf.artifacts.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x02\n\x08\x41rtifact\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18P\x12\x17\n\x06sha256\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x10\n\x08width_px\x18\x05 \x01(\r\x12\x11\n\theight_px\x18\x06 \x01(\r\x12\x10\n\x08width_mm\x18\x07 \x01(\x01\x12\x11\n\theight_mm\x18\x08 \x01(\x01\x12\x37\n\x06labels\x18\t \x03(\x0b\x32\'.kerf.artifacts.v1.Artifact.LabelsEntry\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0brebuildable\x18\x0b \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xaa\x01\n\x15UploadArtifactRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.kerf.artifacts.v1.UploadHeaderH\x00\x12\x1b\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x05\x18\x80\x80\xc0\x01H\x00\x12\x32\n\x06upload\x18\x03 \x01(\tB \xbaH\x1dr\x1b\x32\x19^uploads/[a-z0-9-]{1,64}$H\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"U\n\x0cUploadHeader\x12\x1b\n\nsize_bytes\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12(\n\x06sha256\x18\x02 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{64})?$\"a\n\x17\x44ownloadArtifactRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^artifacts/[0-9a-f]{64}$\x12\x17\n\x06offset\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"X\n\x18\x44ownloadArtifactResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x12-\n\x08\x61rtifact\x18\x02 \x01(\x0b\x32\x1b.kerf.artifacts.v1.Artifact\"C\n\x12GetArtifactRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^artifacts/[0-9a-f]{64}$\"S\n\x14ListArtifactsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\"`\n\x15ListArtifactsResponse\x12.\n\tartifacts\x18\x01 \x03(\x0b\x32\x1b.kerf.artifacts.v1.Artifact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"r\n\x18\x43reateDownloadUrlRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^artifacts/[0-9a-f]{64}$\x12\'\n\x12\x65xpires_in_seconds\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xf5$(\x00\"Y\n\x19\x43reateDownloadUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"A\n\x16\x43reateUploadUrlRequest\x12\'\n\x12\x65xpires_in_seconds\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xf5$(\x00\"g\n\x17\x43reateUploadUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06upload\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"F\n\x15\x44\x65leteArtifactRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^artifacts/[0-9a-f]{64}$\"\x18\n\x16\x44\x65leteArtifactResponse2\xd3\x05\n\x0f\x41rtifactService\x12Y\n\x0eUploadArtifact\x12(.kerf.artifacts.v1.UploadArtifactRequest\x1a\x1b.kerf.artifacts.v1.Artifact(\x01\x12m\n\x10\x44ownloadArtifact\x12*.kerf.artifacts.v1.DownloadArtifactRequest\x1a+.kerf.artifacts.v1.DownloadArtifactResponse0\x01\x12Q\n\x0bGetArtifact\x12%.kerf.artifacts.v1.GetArtifactRequest\x1a\x1b.kerf.artifacts.v1.Artifact\x12\x62\n\rListArtifacts\x12\'.kerf.artifacts.v1.ListArtifactsRequest\x1a(.kerf.artifacts.v1.ListArtifactsResponse\x12n\n\x11\x43reateDownloadUrl\x12+.kerf.artifacts.v1.CreateDownloadUrlRequest\x1a,.kerf.artifacts.v1.CreateDownloadUrlResponse\x12h\n\x0f\x43reateUploadUrl\x12).kerf.artifacts.v1.CreateUploadUrlRequest\x1a*.kerf.artifacts.v1.CreateUploadUrlResponse\x12\x65\n\x0e\x44\x65leteArtifact\x12(.kerf.artifacts.v1.DeleteArtifactRequest\x1a).kerf.artifacts.v1.DeleteArtifactResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!kerf/artifacts/v1/artifacts.proto\x12\x11kerf.artifacts.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x02\n\x08\x41rtifact\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18P\x12\x17\n\x06sha256\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x10\n\x08width_px\x18\x05 \x01(\r\x12\x11\n\theight_px\x18\x06 \x01(\r\x12\x10\n\x08width_mm\x18\x07 \x01(\x01\x12\x11\n\theight_mm\x18\x08 \x01(\x01\x12\x37\n\x06labels\x18\t \x03(\x0b\x32\'.kerf.artifacts.v1.Artifact.LabelsEntry\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0brebuildable\x18\x0b \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xaa\x01\n\x15UploadArtifactRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.kerf.artifacts.v1.UploadHeaderH\x00\x12\x1b\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x05\x18\x80\x80\xc0\x01H\x00\x12\x32\n\x06upload\x18\x03 \x01(\tB \xbaH\x1dr\x1b\x32\x19^uploads/[a-z0-9-]{1,64}$H\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"U\n\x0cUploadHeader\x12\x1b\n\nsize_bytes\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12(\n\x06sha256\x18\x02 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{64})?$\"\x90\x01\n\x17\x44ownloadArtifactRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^artifacts/[0-9a-f]{64}$\x12\x17\n\x06offset\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12-\n\x03job\x18\x03 \x01(\tB \xbaH\x1dr\x1b\x32\x19^(jobs/[a-z0-9-]{1,64})?$\"X\n\x18\x44ownloadArtifactResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x12-\n\x08\x61rtifact\x18\x02 \x01(\x0b\x32\x1b.kerf.artifacts.v1.Artifact\"C\n\x12GetArtifactRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^artifacts/[0-9a-f]{64}$\"S\n\x14ListArtifactsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\"`\n\x15ListArtifactsResponse\x12.\n\tartifacts\x18\x01 \x03(\x0b\x32\x1b.kerf.artifacts.v1.Artifact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"r\n\x18\x43reateDownloadUrlRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^artifacts/[0-9a-f]{64}$\x12\'\n\x12\x65xpires_in_seconds\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xf5$(\x00\"Y\n\x19\x43reateDownloadUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"A\n\x16\x43reateUploadUrlRequest\x12\'\n\x12\x65xpires_in_seconds\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xf5$(\x00\"g\n\x17\x43reateUploadUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06upload\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"F\n\x15\x44\x65leteArtifactRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^artifacts/[0-9a-f]{64}$\"\x18\n\x16\x44\x65leteArtifactResponse2\xd3\x05\n\x0f\x41rtifactService\x12Y\n\x0eUploadArtifact\x12(.kerf.artifacts.v1.UploadArtifactRequest\x1a\x1b.kerf.artifacts.v1.Artifact(\x01\x12m\n\x10\x44ownloadArtifact\x12*.kerf.artifacts.v1.DownloadArtifactRequest\x1a+.kerf.artifacts.v1.DownloadArtifactResponse0\x01\x12Q\n\x0bGetArtifact\x12%.kerf.artifacts.v1.GetArtifactRequest\x1a\x1b.kerf.artifacts.v1.Artifact\x12\x62\n\rListArtifacts\x12\'.kerf.artifacts.v1.ListArtifactsRequest\x1a(.kerf.artifacts.v1.ListArtifactsResponse\x12n\n\x11\x43reateDownloadUrl\x12+.kerf.artifacts.v1.CreateDownloadUrlRequest\x1a,.kerf.artifacts.v1.CreateDownloadUrlResponse\x12h\n\x0f\x43reateUploadUrl\x12).kerf.artifacts.v1.CreateUploadUrlRequest\x1a*.kerf.artifacts.v1.CreateUploadUrlResponse\x12\x65\n\x0e\x44\x65leteArtifact\x12(.kerf.artifacts.v1.DeleteArtifactRequest\x1a).kerf.artifacts.v1.DeleteArtifactResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,6 +53,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOWNLOADARTIFACTREQUEST'].fields_by_name['name']._serialized_options = b'\272H\034r\0322\030^artifacts/[0-9a-f]{64}$'
   _globals['_DOWNLOADARTIFACTREQUEST'].fields_by_name['offset']._loaded_options = None
   _globals['_DOWNLOADARTIFACTREQUEST'].fields_by_name['offset']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_DOWNLOADARTIFACTREQUEST'].fields_by_name['job']._loaded_options = None
+  _globals['_DOWNLOADARTIFACTREQUEST'].fields_by_name['job']._serialized_options = b'\272H\035r\0332\031^(jobs/[a-z0-9-]{1,64})?$'
   _globals['_GETARTIFACTREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETARTIFACTREQUEST'].fields_by_name['name']._serialized_options = b'\272H\034r\0322\030^artifacts/[0-9a-f]{64}$'
   _globals['_LISTARTIFACTSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -75,28 +77,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADARTIFACTREQUEST']._serialized_end=638
   _globals['_UPLOADHEADER']._serialized_start=640
   _globals['_UPLOADHEADER']._serialized_end=725
-  _globals['_DOWNLOADARTIFACTREQUEST']._serialized_start=727
-  _globals['_DOWNLOADARTIFACTREQUEST']._serialized_end=824
-  _globals['_DOWNLOADARTIFACTRESPONSE']._serialized_start=826
-  _globals['_DOWNLOADARTIFACTRESPONSE']._serialized_end=914
-  _globals['_GETARTIFACTREQUEST']._serialized_start=916
-  _globals['_GETARTIFACTREQUEST']._serialized_end=983
-  _globals['_LISTARTIFACTSREQUEST']._serialized_start=985
-  _globals['_LISTARTIFACTSREQUEST']._serialized_end=1068
-  _globals['_LISTARTIFACTSRESPONSE']._serialized_start=1070
-  _globals['_LISTARTIFACTSRESPONSE']._serialized_end=1166
-  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_start=1168
-  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_end=1282
-  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_start=1284
-  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_end=1373
-  _globals['_CREATEUPLOADURLREQUEST']._serialized_start=1375
-  _globals['_CREATEUPLOADURLREQUEST']._serialized_end=1440
-  _globals['_CREATEUPLOADURLRESPONSE']._serialized_start=1442
-  _globals['_CREATEUPLOADURLRESPONSE']._serialized_end=1545
-  _globals['_DELETEARTIFACTREQUEST']._serialized_start=1547
-  _globals['_DELETEARTIFACTREQUEST']._serialized_end=1617
-  _globals['_DELETEARTIFACTRESPONSE']._serialized_start=1619
-  _globals['_DELETEARTIFACTRESPONSE']._serialized_end=1643
-  _globals['_ARTIFACTSERVICE']._serialized_start=1646
-  _globals['_ARTIFACTSERVICE']._serialized_end=2369
+  _globals['_DOWNLOADARTIFACTREQUEST']._serialized_start=728
+  _globals['_DOWNLOADARTIFACTREQUEST']._serialized_end=872
+  _globals['_DOWNLOADARTIFACTRESPONSE']._serialized_start=874
+  _globals['_DOWNLOADARTIFACTRESPONSE']._serialized_end=962
+  _globals['_GETARTIFACTREQUEST']._serialized_start=964
+  _globals['_GETARTIFACTREQUEST']._serialized_end=1031
+  _globals['_LISTARTIFACTSREQUEST']._serialized_start=1033
+  _globals['_LISTARTIFACTSREQUEST']._serialized_end=1116
+  _globals['_LISTARTIFACTSRESPONSE']._serialized_start=1118
+  _globals['_LISTARTIFACTSRESPONSE']._serialized_end=1214
+  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_start=1216
+  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_end=1330
+  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_start=1332
+  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_end=1421
+  _globals['_CREATEUPLOADURLREQUEST']._serialized_start=1423
+  _globals['_CREATEUPLOADURLREQUEST']._serialized_end=1488
+  _globals['_CREATEUPLOADURLRESPONSE']._serialized_start=1490
+  _globals['_CREATEUPLOADURLRESPONSE']._serialized_end=1593
+  _globals['_DELETEARTIFACTREQUEST']._serialized_start=1595
+  _globals['_DELETEARTIFACTREQUEST']._serialized_end=1665
+  _globals['_DELETEARTIFACTRESPONSE']._serialized_start=1667
+  _globals['_DELETEARTIFACTRESPONSE']._serialized_end=1691
+  _globals['_ARTIFACTSERVICE']._serialized_start=1694
+  _globals['_ARTIFACTSERVICE']._serialized_end=2417
 # @@protoc_insertion_point(module_scope)

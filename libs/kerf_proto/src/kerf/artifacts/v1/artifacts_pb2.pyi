@@ -176,19 +176,25 @@ class DownloadArtifactRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`artifacts/<sha256>`."""
     offset: _builtins.int
     """First byte wanted."""
+    job: _builtins.str
+    """`jobs/<id>` whose output it is, where that is known. Bytes that the store has lost are made again then, if that can
+    be done: until they are there the call answers UNAVAILABLE, reason ARTIFACT_BEING_REBUILT, with `RetryInfo`.
+    """
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         offset: _builtins.int = ...,
+        job: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "offset", b"offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "name", b"name", "offset", b"offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

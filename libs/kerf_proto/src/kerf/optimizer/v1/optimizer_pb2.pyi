@@ -27,19 +27,31 @@ class ListPresetsRequest(_message.Message):
 
     MACHINE_FIELD_NUMBER: _builtins.int
     MATERIAL_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     machine: _builtins.str
     """Machine name; empty = all."""
     material: _builtins.str
     """Material name; empty = all."""
+    kind: _plan_pb2.OperationKind.ValueType
+    """Kind of operation; unspecified = all."""
+    page_size: _builtins.int
+    """At most so many presets (1–1000); 0 = all, for clients that know no pages."""
+    page_token: _builtins.str
+    """From the page before, for the same filters; empty = from the start."""
     def __init__(
         self,
         *,
         machine: _builtins.str = ...,
         material: _builtins.str = ...,
+        kind: _plan_pb2.OperationKind.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["machine", b"machine", "material", b"material"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "machine", b"machine", "material", b"material", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -54,17 +66,25 @@ class ListPresetsResponse(_message.Message):
     PRESETS_FIELD_NUMBER: _builtins.int
     MACHINES_FIELD_NUMBER: _builtins.int
     MATERIALS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FONTS_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty at the end."""
     @_builtins.property
     def presets(self) -> _containers.RepeatedCompositeFieldContainer[_plan_pb2.Preset]:
         """Presets in order of their names."""
 
     @_builtins.property
     def machines(self) -> _containers.RepeatedCompositeFieldContainer[_plan_pb2.MachineProfile]:
-        """Machine profiles in order of their names."""
+        """Machine profiles in order of their names, on the first page only."""
 
     @_builtins.property
     def materials(self) -> _containers.RepeatedCompositeFieldContainer[_plan_pb2.Material]:
-        """Materials in order of their names, the refused ones too."""
+        """Materials in order of their names, the refused ones too, on the first page only."""
+
+    @_builtins.property
+    def fonts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the fonts that text can be set in, on the first page only."""
 
     def __init__(
         self,
@@ -72,10 +92,12 @@ class ListPresetsResponse(_message.Message):
         presets: _abc.Iterable[_plan_pb2.Preset] | None = ...,
         machines: _abc.Iterable[_plan_pb2.MachineProfile] | None = ...,
         materials: _abc.Iterable[_plan_pb2.Material] | None = ...,
+        next_page_token: _builtins.str = ...,
+        fonts: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["machines", b"machines", "materials", b"materials", "presets", b"presets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fonts", b"fonts", "machines", b"machines", "materials", b"materials", "next_page_token", b"next_page_token", "presets", b"presets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

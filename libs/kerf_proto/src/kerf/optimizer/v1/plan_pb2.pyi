@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from kerf.optimizer.v1 import layout_pb2 as _layout_pb2
 from kerf.optimizer.v1 import raster_pb2 as _raster_pb2
 import builtins as _builtins
 import sys
@@ -29,7 +30,7 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     OPERATION_KIND_UNSPECIFIED: _OperationKind.ValueType  # 0
     """Refused."""
     OPERATION_KIND_ENGRAVE_RASTER: _OperationKind.ValueType  # 1
-    """Line by line over a 1-bit picture."""
+    """Line by line over a picture: 1-bit, or with greys that `grey` gives a meaning."""
     OPERATION_KIND_ENGRAVE_FILL: _OperationKind.ValueType  # 2
     """Hatch inside closed paths."""
     OPERATION_KIND_SCORE: _OperationKind.ValueType  # 3
@@ -43,7 +44,7 @@ class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
 OPERATION_KIND_UNSPECIFIED: OperationKind.ValueType  # 0
 """Refused."""
 OPERATION_KIND_ENGRAVE_RASTER: OperationKind.ValueType  # 1
-"""Line by line over a 1-bit picture."""
+"""Line by line over a picture: 1-bit, or with greys that `grey` gives a meaning."""
 OPERATION_KIND_ENGRAVE_FILL: OperationKind.ValueType  # 2
 """Hatch inside closed paths."""
 OPERATION_KIND_SCORE: OperationKind.ValueType  # 3
@@ -204,6 +205,30 @@ AIR_ASSIST_M8: AirAssist.ValueType  # 2
 """M8."""
 Global___AirAssist: _TypeAlias = AirAssist  # noqa: Y015
 
+class _GreyMeaning:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GreyMeaningEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GreyMeaning.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GREY_MEANING_UNSPECIFIED: _GreyMeaning.ValueType  # 0
+    """Nothing: a picture with greys is refused."""
+    GREY_MEANING_POWER: _GreyMeaning.ValueType  # 1
+    """Power, as POWER_MAP makes it: black burns with the operation's power, greys with less, white not at all."""
+    GREY_MEANING_DEPTH: _GreyMeaning.ValueType  # 2
+    """Depth: black burns in every pass, greys in the first ones only, white in none. A relief in as many steps as passes."""
+
+class GreyMeaning(_GreyMeaning, metaclass=_GreyMeaningEnumTypeWrapper):
+    """What the greys of a picture mean to ENGRAVE_RASTER."""
+
+GREY_MEANING_UNSPECIFIED: GreyMeaning.ValueType  # 0
+"""Nothing: a picture with greys is refused."""
+GREY_MEANING_POWER: GreyMeaning.ValueType  # 1
+"""Power, as POWER_MAP makes it: black burns with the operation's power, greys with less, white not at all."""
+GREY_MEANING_DEPTH: GreyMeaning.ValueType  # 2
+"""Depth: black burns in every pass, greys in the first ones only, white in none. A relief in as many steps as passes."""
+Global___GreyMeaning: _TypeAlias = GreyMeaning  # noqa: Y015
+
 class _TimeBound:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -295,26 +320,56 @@ class PathStyle(_message.Message):
     LEAD_MM_FIELD_NUMBER: _builtins.int
     OVERCUT_MM_FIELD_NUMBER: _builtins.int
     MERGE_FIELD_NUMBER: _builtins.int
+    ARC_TOLERANCE_MM_FIELD_NUMBER: _builtins.int
     lead_mm: _builtins.float
     """The head runs straight on to a path and off it for so long, beam off, so that it burns at its feed."""
     overcut_mm: _builtins.float
     """A closed cut goes on over its start for so long, so that the part falls out."""
     merge: _builtins.bool
     """Leaves out points in the middle of straight lines, and edges that a layer already has."""
+    arc_tolerance_mm: _builtins.float
+    """Arcs (G2, G3) stand for many short lines where both are nowhere farther apart; 0 = no arcs."""
     def __init__(
         self,
         *,
         lead_mm: _builtins.float = ...,
         overcut_mm: _builtins.float = ...,
         merge: _builtins.bool = ...,
+        arc_tolerance_mm: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lead_mm", b"lead_mm", "merge", b"merge", "overcut_mm", b"overcut_mm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arc_tolerance_mm", b"arc_tolerance_mm", "lead_mm", b"lead_mm", "merge", b"merge", "overcut_mm", b"overcut_mm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PathStyle: _TypeAlias = PathStyle  # noqa: Y015
+
+@_typing.final
+class Contour(_message.Message):
+    """A line around what an input burns, at a distance, in place of the input's own paths."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISTANCE_MM_FIELD_NUMBER: _builtins.int
+    KEEP_HOLES_FIELD_NUMBER: _builtins.int
+    distance_mm: _builtins.float
+    """Distance outwards, in millimetres; around a picture it may be up to two of its pixels more."""
+    keep_holes: _builtins.bool
+    """Also lines inside, around holes that stay open at this distance; otherwise all holes are filled."""
+    def __init__(
+        self,
+        *,
+        distance_mm: _builtins.float = ...,
+        keep_holes: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["distance_mm", b"distance_mm", "keep_holes", b"keep_holes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Contour: _TypeAlias = Contour  # noqa: Y015
 
 @_typing.final
 class Operation(_message.Message):
@@ -331,6 +386,10 @@ class Operation(_message.Message):
     INTERVAL_MM_FIELD_NUMBER: _builtins.int
     LAYER_FIELD_NUMBER: _builtins.int
     SCAN_FIELD_NUMBER: _builtins.int
+    GREY_FIELD_NUMBER: _builtins.int
+    DRAWING_FIELD_NUMBER: _builtins.int
+    CONTOUR_FIELD_NUMBER: _builtins.int
+    Z_STEP_MM_FIELD_NUMBER: _builtins.int
     input: _builtins.int
     """Index into the sources (inside a job: into the stage's `inputs`)."""
     kind: Global___OperationKind.ValueType
@@ -347,9 +406,19 @@ class Operation(_message.Message):
     """Overrides the preset's distance between hatch or scan lines; 0 = the preset's (raster: the picture's own pitch)."""
     layer: _builtins.str
     """Layer name in SVG and DXF; empty = by kind."""
+    grey: Global___GreyMeaning.ValueType
+    """What the picture's greys mean; unspecified = it must have none."""
+    drawing: _builtins.int
+    """Index into `drawings`, which stand for `input` where it is set."""
+    z_step_mm: _builtins.float
+    """How far the head goes down after each pass, where the machine moves Z; 0 = it stays at Z0, the focus on the surface."""
     @_builtins.property
     def scan(self) -> Global___ScanStyle:
         """Lines of an engraving; unset = along X, both ways."""
+
+    @_builtins.property
+    def contour(self) -> Global___Contour:
+        """Cuts or scores around the input, which may be a picture; unset = along its paths. The sheet grows by the distance."""
 
     def __init__(
         self,
@@ -363,12 +432,18 @@ class Operation(_message.Message):
         interval_mm: _builtins.float = ...,
         layer: _builtins.str = ...,
         scan: Global___ScanStyle | None = ...,
+        grey: Global___GreyMeaning.ValueType = ...,
+        drawing: _builtins.int | None = ...,
+        contour: Global___Contour | None = ...,
+        z_step_mm: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["scan", b"scan"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_drawing", b"_drawing", "contour", b"contour", "drawing", b"drawing", "scan", b"scan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "interval_mm", b"interval_mm", "kind", b"kind", "layer", b"layer", "passes", b"passes", "power_percent", b"power_percent", "preset", b"preset", "scan", b"scan", "speed_mm_per_min", b"speed_mm_per_min"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drawing", b"_drawing", "contour", b"contour", "drawing", b"drawing", "grey", b"grey", "input", b"input", "interval_mm", b"interval_mm", "kind", b"kind", "layer", b"layer", "passes", b"passes", "power_percent", b"power_percent", "preset", b"preset", "scan", b"scan", "speed_mm_per_min", b"speed_mm_per_min", "z_step_mm", b"z_step_mm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__drawing: _TypeAlias = _typing.Literal["drawing"]  # noqa: Y015
+    _WhichOneofArgType__drawing: _TypeAlias = _typing.Literal["_drawing", b"_drawing"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__drawing) -> _WhichOneofReturnType__drawing | None: ...
 
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
@@ -443,6 +518,9 @@ class PlanRequest(_message.Message):
     PRESETS_FIELD_NUMBER: _builtins.int
     FRAME_POWER_PERCENT_FIELD_NUMBER: _builtins.int
     PATH_STYLE_FIELD_NUMBER: _builtins.int
+    DRAWINGS_FIELD_NUMBER: _builtins.int
+    NESTING_FIELD_NUMBER: _builtins.int
+    ROTARY_FIELD_NUMBER: _builtins.int
     machine: _builtins.str
     """Machine profile; empty = `grbl-diode-10w`."""
     material: _builtins.str
@@ -479,6 +557,18 @@ class PlanRequest(_message.Message):
     def path_style(self) -> Global___PathStyle:
         """How paths are followed."""
 
+    @_builtins.property
+    def drawings(self) -> _containers.RepeatedCompositeFieldContainer[_layout_pb2.MadeDrawing]:
+        """Text and QR codes that operations refer to by `drawing`."""
+
+    @_builtins.property
+    def nesting(self) -> _layout_pb2.Nesting:
+        """Copies of several parts on a sheet of material; unset = all inputs lie on one sheet, which `placement` may repeat."""
+
+    @_builtins.property
+    def rotary(self) -> _layout_pb2.Rotary:
+        """A round piece on a rotary in place of Y; unset = a flat bed. The bed is its surface then, one turn high."""
+
     def __init__(
         self,
         *,
@@ -493,10 +583,13 @@ class PlanRequest(_message.Message):
         presets: _abc.Iterable[Global___Preset] | None = ...,
         frame_power_percent: _builtins.float = ...,
         path_style: Global___PathStyle | None = ...,
+        drawings: _abc.Iterable[_layout_pb2.MadeDrawing] | None = ...,
+        nesting: _layout_pb2.Nesting | None = ...,
+        rotary: _layout_pb2.Rotary | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["machine_profile", b"machine_profile", "path_style", b"path_style", "placement", b"placement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["machine_profile", b"machine_profile", "nesting", b"nesting", "path_style", b"path_style", "placement", b"placement", "rotary", b"rotary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_power_percent", b"frame_power_percent", "machine", b"machine", "machine_profile", b"machine_profile", "material", b"material", "operations", b"operations", "outputs", b"outputs", "path_style", b"path_style", "placement", b"placement", "presets", b"presets", "sources", b"sources", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drawings", b"drawings", "frame_power_percent", b"frame_power_percent", "machine", b"machine", "machine_profile", b"machine_profile", "material", b"material", "nesting", b"nesting", "operations", b"operations", "outputs", b"outputs", "path_style", b"path_style", "placement", b"placement", "presets", b"presets", "rotary", b"rotary", "sources", b"sources", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -846,6 +939,11 @@ class MachineProfile(_message.Message):
     FOCUS_NOTE_FIELD_NUMBER: _builtins.int
     AIR_ASSIST_FIELD_NUMBER: _builtins.int
     MIN_POWER_PERCENT_FIELD_NUMBER: _builtins.int
+    MAX_FEED_X_MM_PER_MIN_FIELD_NUMBER: _builtins.int
+    MAX_FEED_Y_MM_PER_MIN_FIELD_NUMBER: _builtins.int
+    ACCELERATION_X_MM_PER_S2_FIELD_NUMBER: _builtins.int
+    ACCELERATION_Y_MM_PER_S2_FIELD_NUMBER: _builtins.int
+    ROTARY_STEPS_PER_TURN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name."""
     description: _builtins.str
@@ -880,6 +978,16 @@ class MachineProfile(_message.Message):
     """What switches its air."""
     min_power_percent: _builtins.float
     """Below it the source does not burn reliably, in per cent; 0 = not known."""
+    max_feed_x_mm_per_min: _builtins.float
+    """Largest speed of X (GRBL `$110`), no less than `max_feed_mm_per_min`; 0 = as that."""
+    max_feed_y_mm_per_min: _builtins.float
+    """Largest speed of Y (GRBL `$111`), no less than `max_feed_mm_per_min`; 0 = as that."""
+    acceleration_x_mm_per_s2: _builtins.float
+    """Acceleration of X (GRBL `$120`), no less than `acceleration_mm_per_s2`; 0 = as that."""
+    acceleration_y_mm_per_s2: _builtins.float
+    """Acceleration of Y (GRBL `$121`), no less than `acceleration_mm_per_s2`; 0 = as that."""
+    rotary_steps_per_turn: _builtins.float
+    """Steps of a rotary's motor for one turn of the piece; 0 = it has none, or nobody said."""
     @_builtins.property
     def required_settings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Settings the controller must have, e.g. `$32=1`."""
@@ -905,10 +1013,15 @@ class MachineProfile(_message.Message):
         focus_note: _builtins.str = ...,
         air_assist: Global___AirAssist.ValueType = ...,
         min_power_percent: _builtins.float = ...,
+        max_feed_x_mm_per_min: _builtins.float = ...,
+        max_feed_y_mm_per_min: _builtins.float = ...,
+        acceleration_x_mm_per_s2: _builtins.float = ...,
+        acceleration_y_mm_per_s2: _builtins.float = ...,
+        rotary_steps_per_turn: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceleration_mm_per_s2", b"acceleration_mm_per_s2", "air_assist", b"air_assist", "bed_height_mm", b"bed_height_mm", "bed_width_mm", b"bed_width_mm", "description", b"description", "dialect", b"dialect", "focus_note", b"focus_note", "has_z", b"has_z", "junction_deviation_mm", b"junction_deviation_mm", "laser_watts", b"laser_watts", "max_feed_mm_per_min", b"max_feed_mm_per_min", "min_power_percent", b"min_power_percent", "name", b"name", "required_settings", b"required_settings", "s_max", b"s_max", "spot_x_mm", b"spot_x_mm", "spot_y_mm", b"spot_y_mm", "wavelength_nm", b"wavelength_nm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceleration_mm_per_s2", b"acceleration_mm_per_s2", "acceleration_x_mm_per_s2", b"acceleration_x_mm_per_s2", "acceleration_y_mm_per_s2", b"acceleration_y_mm_per_s2", "air_assist", b"air_assist", "bed_height_mm", b"bed_height_mm", "bed_width_mm", b"bed_width_mm", "description", b"description", "dialect", b"dialect", "focus_note", b"focus_note", "has_z", b"has_z", "junction_deviation_mm", b"junction_deviation_mm", "laser_watts", b"laser_watts", "max_feed_mm_per_min", b"max_feed_mm_per_min", "max_feed_x_mm_per_min", b"max_feed_x_mm_per_min", "max_feed_y_mm_per_min", b"max_feed_y_mm_per_min", "min_power_percent", b"min_power_percent", "name", b"name", "required_settings", b"required_settings", "rotary_steps_per_turn", b"rotary_steps_per_turn", "s_max", b"s_max", "spot_x_mm", b"spot_x_mm", "spot_y_mm", b"spot_y_mm", "wavelength_nm", b"wavelength_nm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
