@@ -142,6 +142,16 @@ PLANTED = [
 ]
 
 
+WITH_Z = [
+    (Rule.Z_MOVE, TRAVEL + "G1 X20 Z-1 S<100> F3000\nG0 X30 Y10 Z0 S<0>\n"),
+    (Rule.Z_MOVE, TRAVEL + BURN + "G0 X30 Y10 Z-1 S<100>\nG0 X30 Y10 Z0 S<0>\n"),
+    (Rule.Z_RANGE, TRAVEL + "G0 X10 Y10 Z-3.1 S<0>\n" + BURN + "G0 X30 Y10 Z0 S<0>\n"),
+    (Rule.Z_RANGE, TRAVEL + "G0 X10 Y10 Z0.1 S<0>\n" + BURN + "G0 X30 Y10 Z0 S<0>\n"),
+    (Rule.Z_LEFT_LOW, TRAVEL + "G0 X10 Y10 Z-1 S<0>\n" + BURN),
+]
+"""Violations on a machine that moves Z, of birch of 3 mm."""
+
+
 def in_dialect(dialect: Dialect, body: str) -> str:
     """The body between the dialect's own frame, S<n> in thousandths of full power."""
     text = program_of(dialect)
@@ -162,6 +172,17 @@ def test_the_frame_of_the_planted_violations_is_clean(dialect: Dialect) -> None:
 @pytest.mark.parametrize("rule,body", PLANTED)
 def test_each_planted_violation_is_found_in_every_dialect(dialect: Dialect, rule: Rule, body: str) -> None:
     assert rule in found(dialect, in_dialect(dialect, body))
+
+
+@pytest.mark.parametrize("dialect", EVERY)
+def test_planted_heights_are_found_on_a_machine_that_moves_z(dialect: Dialect) -> None:
+    rules = rules_of(dialect)
+    with_z = dataclasses.replace(rules, machine=dataclasses.replace(rules.machine, has_z=True))
+    clean = TRAVEL + "G0 X10 Y10 Z-3 S<0>\n" + BURN + "G0 X20 Y10 Z0 S<0>\n"
+    assert found(dialect, in_dialect(dialect, clean), with_z) == set()
+    assert found(dialect, in_dialect(dialect, clean), rules) == {Rule.Z_MOVE}
+    for rule, body in WITH_Z:
+        assert rule in found(dialect, in_dialect(dialect, body), with_z), body
 
 
 def broken_frames(dialect: Dialect) -> list[tuple[Rule, str]]:
@@ -223,7 +244,7 @@ BY_ARGUMENT = {Rule.MATERIAL_BLOCKED, Rule.MATERIAL_UNSUITED, Rule.POWER_OVER_PL
 
 @pytest.mark.parametrize("dialect", EVERY)
 def test_no_rule_is_without_a_planted_violation(dialect: Dialect) -> None:
-    planted = {rule for rule, _ in PLANTED} | {rule for rule, _ in broken_frames(dialect)} | BY_ARGUMENT
+    planted = {rule for rule, _ in [*PLANTED, *WITH_Z]} | {rule for rule, _ in broken_frames(dialect)} | BY_ARGUMENT
     left_out = {rule for rule, dialects in NOT_IN.items() if dialect in dialects}
     assert planted | left_out == set(Rule)
 

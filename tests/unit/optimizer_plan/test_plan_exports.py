@@ -28,6 +28,7 @@ from kerf_optimizer.domain.machine.lightburn import check_lightburn, write_light
 from kerf_optimizer.domain.machine.outputs import MadeFile, OutputOptions, Proof, make_outputs
 from kerf_optimizer.domain.machine.pdf import write_pdf
 from kerf_optimizer.domain.machine.pdf_reader import check_pdf
+from kerf_optimizer.domain.machine.timing import estimate_time
 from kerf_optimizer.domain.machine.work import Work
 from kerf_optimizer.domain.planning import Operation, Placement, PlanLimits, PlanSpec
 from kerf_optimizer.domain.planning.sequence import build_work
@@ -253,7 +254,9 @@ def test_a_frame_shows_the_beam_at_one_per_cent_at_most_where_it_is_asked_for() 
 def made(work: Work, wanted: frozenset[OutputFormat]) -> tuple[dict[OutputFormat, MadeFile], list[Proof]]:
     gcode = write_gcode(work, 100.0)
     proofs = [Proof("safety-linter", True, "clean")]
-    return make_outputs(work, gcode, proofs, 100.0, wanted, OutputOptions(), never_cancelled)
+    return make_outputs(
+        work, gcode, proofs, estimate_time(work.toolpath, work.machine), wanted, OutputOptions(), never_cancelled
+    )
 
 
 def test_all_outputs_are_made_read_back_and_listed_in_the_report() -> None:

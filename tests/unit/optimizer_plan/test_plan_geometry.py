@@ -22,7 +22,6 @@ from kerf_optimizer.domain.machine.work import PlacedRaster, Toolpath
 from kerf_optimizer.domain.planning import Corner, Placement, PlanLimits
 from kerf_optimizer.domain.planning.ordering import depths, order_runs
 from kerf_optimizer.domain.planning.placement import place_sheet
-from kerf_optimizer.domain.planning.resolve import overscan_mm
 from kerf_optimizer.domain.planning.scan import hatch_stretches, raster_stretches, scan_moves
 from kerf_optimizer.domain.presets import machine_profile
 from plan_samples import never_cancelled, square
@@ -259,5 +258,5 @@ def test_time_is_at_least_that_of_the_feed(points: list[tuple[float, float]], fe
 
 
 def test_overscan_reaches_the_feed() -> None:
-    assert overscan_mm(3000, MACHINE) == pytest.approx(2.5)
-    assert overscan_mm(6000, MACHINE) == pytest.approx(10.0)
+    assert MACHINE.run_up_mm(3000) == pytest.approx(2.5)
+    assert MACHINE.run_up_mm(6000) == pytest.approx(10.0)

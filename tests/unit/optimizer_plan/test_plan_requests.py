@@ -95,13 +95,17 @@ def test_the_contract_carries_styles_of_scans_and_paths() -> None:
             ),
             plan.Operation(kind=plan.OPERATION_KIND_CUT),
         ],
-        path_style=plan.PathStyle(lead_mm=2, overcut_mm=1, merge=True),
+        path_style=plan.PathStyle(lead_mm=2, overcut_mm=1, merge=True, arc_tolerance_mm=0.02),
     )
     validate(request)
     asked = read_plan(request)
     assert [operation.scan for operation in asked.operations] == [ScanStyle(30, True, both_ways=False), ScanStyle()]
-    assert asked.path_style == PathStyle(lead_mm=2, overcut_mm=1, merge=True)
-    for wrong in (plan.PathStyle(lead_mm=-1), plan.PathStyle(overcut_mm=float("nan"))):
+    assert asked.path_style == PathStyle(lead_mm=2, overcut_mm=1, merge=True, arc_tolerance_mm=0.02)
+    for wrong in (
+        plan.PathStyle(lead_mm=-1),
+        plan.PathStyle(overcut_mm=float("nan")),
+        plan.PathStyle(arc_tolerance_mm=0.6),
+    ):
         request.path_style.CopyFrom(wrong)
         with pytest.raises(InvalidArgument, match="path_style"):
             validate(request)

@@ -8,6 +8,7 @@ import threading
 import grpc
 import pytest
 
+from kerf.optimizer.v1 import layout_pb2 as layout
 from kerf.optimizer.v1 import optimizer_pb2 as pb
 from kerf.optimizer.v1 import plan_pb2 as plan
 from kerf.optimizer.v1 import raster_pb2 as raster
@@ -146,6 +147,25 @@ async def test_a_plan_needs_sources_kinds_and_formats() -> None:
             assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
 
 
+async def test_a_plan_of_drawings_only_needs_no_sources() -> None:
+    store = MemoryStore()
+    font = await store.put(TENANT, b"\x00\x01\x00\x00 no font", "font/ttf")
+    words = layout.TextDrawing(text="KERF", cap_height_mm=8)
+    request = plan.PlanRequest(
+        material="birch-3mm",
+        operations=[plan.Operation(kind=plan.OPERATION_KIND_SCORE, drawing=0)],
+        drawings=[layout.MadeDrawing(text=words)],
+        outputs=[plan.OUTPUT_FORMAT_GCODE],
+    )
+    async with serving(store) as stub:
+        assert (await stub.Plan(request)).report.burn_length_mm > 50
+        request.sources.append(raster.Source(artifact=font.name))
+        request.drawings[0].text.font_input = 0
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Plan(request)
+    assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.INVALID_ARGUMENT, "FONT_DAMAGED")
+
+
 async def test_presets_are_listed_and_shown() -> None:
     async with serving(MemoryStore()) as stub:
         everything = await stub.ListPresets(pb.ListPresetsRequest())
@@ -157,9 +177,35 @@ async def test_presets_are_listed_and_shown() -> None:
     assert shown == some.presets[0]
     assert {preset.material for preset in some.presets} == {"birch-3mm"}
     assert len(everything.presets) > len(some.presets)
+    assert list(everything.fonts) == ["kerf-stroke", "kerf-round"]
     assert any(material.blocked_reason for material in everything.materials)
     assert [machine.name for machine in everything.machines] == sorted(m.name for m in everything.machines)
     assert all(preset.kind and preset.source for preset in everything.presets)
+
+
+async def test_presets_come_by_pages_of_what_was_asked_for() -> None:
+    asked = pb.ListPresetsRequest(machine="grbl-diode-10w", kind=plan.OPERATION_KIND_CUT)
+    pages: list[pb.ListPresetsResponse] = []
+    async with serving(MemoryStore()) as stub:
+        whole = await stub.ListPresets(asked)
+        asked.page_size = 3
+        while not pages or asked.page_token:
+            pages.append(await stub.ListPresets(asked))
+            asked.page_token = pages[-1].next_page_token
+        for wrong in (
+            pb.ListPresetsRequest(page_token="none/such/thing"),
+            pb.ListPresetsRequest(material="paper", page_token=pages[0].next_page_token),
+            pb.ListPresetsRequest(page_size=-1),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.ListPresets(wrong)
+            assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert {(p.machine, p.kind) for p in whole.presets} == {("grbl-diode-10w", plan.OPERATION_KIND_CUT)}
+    assert [preset for page in pages for preset in page.presets] == list(whole.presets)
+    assert len(pages) == -(-len(whole.presets) // 3) > 1
+    assert (whole.next_page_token, bool(whole.machines)) == ("", True)
+    assert [bool(page.materials) for page in pages] == [True] + [False] * (len(pages) - 1)
+    assert max(page.ByteSize() for page in pages[1:]) < 3 * 400
 
 
 class HeldWorkbench(Workbench):

@@ -6,7 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 
 from kerf.artifacts.v1.artifacts_pb2 import Artifact
@@ -21,12 +21,14 @@ from kerf_optimizer.messages import read_optimize, read_plan, read_vectorize
 _VERSIONED = (
     "kerf-optimizer",
     "ezdxf",
+    "fonttools",
     "numba",
     "numpy",
     "opencv-python-headless",
     "pillow",
     "scikit-image",
     "scipy",
+    "segno",
     "shapely",
 )
 _PULSE_SECONDS = 1.0
@@ -77,7 +79,7 @@ class OptimizerHandler:
             case "vectorize":
                 work, items = self._vectorize(context, pulse), _each(context.inputs)
             case "plan":
-                work, items = self._plan(context, pulse), _zipped(context.inputs)
+                work, items = self._plan(context, pulse), _zipped(context)
             case _:
                 raise InvalidArgument.of_field("task", f"the optimizer does optimize, vectorize and plan, not {task}.")
         return await _run_items(context, items, work, pulse)
@@ -222,6 +224,7 @@ def _report_labels(report: PlanReport) -> dict[str, str]:
         "estimated_seconds": f"{report.estimated_seconds:.1f}",
         "estimated_low_seconds": f"{report.time.low_seconds:.1f}",
         "estimated_high_seconds": f"{report.time.high_seconds:.1f}",
+        "time": json.dumps(asdict(report.time) | {"bounded_by": report.time.bounded_by.value}),
         "checks": json.dumps(checks),
     }
 
@@ -234,8 +237,11 @@ def _each(inputs: list[list[Artifact]]) -> list[list[Artifact]]:
     return items
 
 
-def _zipped(inputs: list[list[Artifact]]) -> list[list[Artifact]]:
-    """One artifact of every list for each item; a list of one serves every item."""
+def _zipped(context: StageContext) -> list[list[Artifact]]:
+    """One artifact of every list for each item; a list of one serves every item. Drawings alone are one item."""
+    inputs = context.inputs
+    if not inputs and context.stage.plan.drawings:
+        return [[]]
     lengths = {len(artifacts) for artifacts in inputs}
     if not lengths or 0 in lengths:
         raise InvalidArgument.of_field(

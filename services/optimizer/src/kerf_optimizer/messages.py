@@ -17,7 +17,9 @@ from kerf_optimizer.domain.geometry import Bounds
 from kerf_optimizer.domain.machine.timing import TimeBound, TimeEstimate
 from kerf_optimizer.domain.physical import PhysicalSize
 from kerf_optimizer.domain.planning import (
+    Contour,
     Corner,
+    GreyMeaning,
     Operation,
     OutputFormat,
     PathStyle,
@@ -40,6 +42,7 @@ from kerf_optimizer.domain.raster import (
     Unsharp,
 )
 from kerf_optimizer.domain.trace import TraceMode, TraceReport, TraceSettings
+from kerf_optimizer.layout_messages import read_drawing, read_nesting, read_rotary
 from kerf_optimizer.preset_messages import KINDS, read_preset, read_profile, write_preset
 
 _RASTER_MODES = {
@@ -113,6 +116,11 @@ _BOUNDS = {
     TimeBound.FEED: plan.TIME_BOUND_FEED,
     TimeBound.ACCELERATION: plan.TIME_BOUND_ACCELERATION,
     TimeBound.SERIAL_LINE: plan.TIME_BOUND_SERIAL_LINE,
+}
+_GREYS = {
+    plan.GREY_MEANING_UNSPECIFIED: None,
+    plan.GREY_MEANING_POWER: GreyMeaning.POWER,
+    plan.GREY_MEANING_DEPTH: GreyMeaning.DEPTH,
 }
 _VERDICTS = {Verdict.PASSED: plan.VERDICT_PASSED, Verdict.NOT_RUN: plan.VERDICT_NOT_RUN}
 
@@ -190,10 +198,14 @@ def read_plan(request: plan.PlanRequest) -> PlanSpec:
         profile=read_profile(request.machine_profile) if request.HasField("machine_profile") else None,
         presets=tuple(read_preset(index, item) for index, item in enumerate(request.presets)),
         frame_power_percent=request.frame_power_percent,
+        rotary=read_rotary(request.rotary) if request.HasField("rotary") else None,
+        nesting=read_nesting(request.nesting) if request.HasField("nesting") else None,
+        drawings=tuple(read_drawing(index, item) for index, item in enumerate(request.drawings)),
         path_style=PathStyle(
             lead_mm=request.path_style.lead_mm,
             overcut_mm=request.path_style.overcut_mm,
             merge=request.path_style.merge,
+            arc_tolerance_mm=request.path_style.arc_tolerance_mm,
         ),
     )
 
@@ -215,8 +227,16 @@ def _read_operation(index: int, message: plan.Operation) -> Operation:
         passes=message.passes,
         interval_mm=message.interval_mm,
         layer=message.layer,
+        drawing=message.drawing if message.HasField("drawing") else None,
         scan=ScanStyle(message.scan.angle_deg, message.scan.cross_hatch, both_ways=not message.scan.one_way),
+        grey=_GREYS[message.grey],
+        z_step_mm=message.z_step_mm,
+        contour=_read_contour(message.contour) if message.HasField("contour") else None,
     )
+
+
+def _read_contour(message: plan.Contour) -> Contour:
+    return Contour(message.distance_mm, keep_holes=message.keep_holes)
 
 
 def read_formats(numbers: Iterable[plan.OutputFormat.ValueType]) -> list[OutputFormat]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kerf.optimizer.v1 import plan_pb2 as plan
 from kerf_core.errors import InvalidArgument
 from kerf_optimizer.domain.presets import (
@@ -34,6 +36,21 @@ WRITTEN_AIR = {
     AirAssist.M8: plan.AIR_ASSIST_M8,
 }
 SMOOTHIEWARE_STEPS = 1000.0
+
+
+def page_of(presets: Sequence[Preset], page_size: int, page_token: str) -> tuple[Sequence[Preset], str]:
+    """The presets after the one that the token names, at most `page_size` of them (0 = all), and the next token.
+
+    Raises InvalidArgument where no preset of these has that name.
+    """
+    start = 0
+    if page_token:
+        places = {preset.name: place for place, preset in enumerate(presets)}
+        if page_token not in places:
+            raise InvalidArgument.of_field("page_token", "is not one that this method answered with for these filters.")
+        start = places[page_token] + 1
+    stop = start + page_size if page_size else len(presets)
+    return presets[start:stop], presets[stop - 1].name if stop < len(presets) else ""
 
 
 def write_preset(preset: Preset) -> plan.Preset:
@@ -74,6 +91,11 @@ def write_machine(machine: MachineProfile) -> plan.MachineProfile:
         focus_note=machine.focus_note,
         air_assist=WRITTEN_AIR[machine.air_assist],
         min_power_percent=machine.min_power_percent,
+        rotary_steps_per_turn=machine.rotary_steps_per_turn,
+        max_feed_x_mm_per_min=machine.max_feed_x_mm_per_min,
+        max_feed_y_mm_per_min=machine.max_feed_y_mm_per_min,
+        acceleration_x_mm_per_s2=machine.acceleration_x_mm_per_s2,
+        acceleration_y_mm_per_s2=machine.acceleration_y_mm_per_s2,
     )
 
 
@@ -114,6 +136,11 @@ def read_profile(message: plan.MachineProfile) -> MachineProfile:
         focus_note=message.focus_note,
         air_assist={number: air for air, number in WRITTEN_AIR.items()}[message.air_assist],
         min_power_percent=message.min_power_percent,
+        rotary_steps_per_turn=message.rotary_steps_per_turn,
+        max_feed_x_mm_per_min=message.max_feed_x_mm_per_min,
+        max_feed_y_mm_per_min=message.max_feed_y_mm_per_min,
+        acceleration_x_mm_per_s2=message.acceleration_x_mm_per_s2,
+        acceleration_y_mm_per_s2=message.acceleration_y_mm_per_s2,
     )
 
 

@@ -42,7 +42,7 @@ from kerf_optimizer.piece_messages import (
     write_cell,
     write_dumped,
 )
-from kerf_optimizer.preset_messages import write_machine, write_material, write_preset
+from kerf_optimizer.preset_messages import KINDS, page_of, write_machine, write_material, write_preset
 
 R = TypeVar("R")
 
@@ -111,7 +111,7 @@ class OptimizerServicer(optimizer_pb2_grpc.OptimizerServiceServicer):
     ) -> plan_pb2.PlanResponse:
         """Plan a burn and write its machine files."""
         spec = read_plan(request)
-        if not request.sources:
+        if not request.sources and not request.drawings:
             raise InvalidArgument.of_field("sources", "a direct call needs the pictures and drawings to burn.")
         sources = [await self._fetch(f"sources[{i}]", source) for i, source in enumerate(request.sources)]
 
@@ -127,11 +127,16 @@ class OptimizerServicer(optimizer_pb2_grpc.OptimizerServiceServicer):
         request: pb.ListPresetsRequest,
         context: grpc.aio.ServicerContext[pb.ListPresetsRequest, pb.ListPresetsResponse],
     ) -> pb.ListPresetsResponse:
-        """List presets, and all machine profiles and materials."""
+        """List presets by pages, and with the first one all machine profiles, materials and fonts."""
+        found = list_presets(request.machine, request.material, KINDS.get(request.kind))
+        page, token = page_of(found, request.page_size, request.page_token)
+        first = not request.page_token
         return pb.ListPresetsResponse(
-            presets=[write_preset(preset) for preset in list_presets(request.machine, request.material)],
-            machines=[write_machine(machine) for machine in machines()],
-            materials=[write_material(material) for material in materials()],
+            presets=[write_preset(preset) for preset in page],
+            machines=[write_machine(machine) for machine in machines()] if first else [],
+            materials=[write_material(material) for material in materials()] if first else [],
+            fonts=self._workbench.fonts.names() if first else [],
+            next_page_token=token,
         )
 
     async def GetPreset(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from kerf_core.settings import ServiceSettings, service_config
 from kerf_media import PictureLimits
+from kerf_optimizer.domain.drawings import DrawingLimits
+from kerf_optimizer.domain.lettering import FontLimits
+from kerf_optimizer.domain.nesting import NestingLimits
 from kerf_optimizer.domain.physical import RasterLimits
 from kerf_optimizer.domain.planning import PlanLimits
 from kerf_optimizer.domain.svg import SvgLimits
@@ -35,7 +40,18 @@ class OptimizerSettings(ServiceSettings):
     svg_max_elements: int = Field(50_000, ge=1, description="Elements of one SVG.")
     svg_max_nodes: int = Field(500_000, ge=2, description="Nodes of one SVG after its curves became polylines.")
     plan_max_moves: int = Field(3_000_000, ge=1, description="Straight moves of the head in one plan.")
+    plan_max_contour_nodes: int = Field(
+        100_000, ge=1, description="Nodes of a drawing that a contour goes around, and crossings of its lines."
+    )
     plan_max_gcode_bytes: int = Field(64 << 20, ge=1, description="Largest G-code of one plan.")
+    fonts_folder: Path | None = Field(None, description="Folder whose TTF and OTF files are fonts for text, by name.")
+    font_max_bytes: int = Field(8 << 20, ge=1, description="Largest font that is read.")
+    drawing_max_nodes: int = Field(200_000, ge=2, description="Nodes of all text and QR codes of one plan.")
+    nesting_max_cells: int = Field(
+        250_000, ge=100, le=4_000_000, description="Cells of a sheet that parts are nested on: more = closer, slower."
+    )
+    nesting_max_nodes: int = Field(100_000, ge=3, description="Nodes of all parts of one nesting.")
+    nesting_max_work: int = Field(4_000_000_000, ge=1, description="Cells that one nesting may compare.")
     inline_max_bytes: int = Field(
         _INLINE_BYTES,
         ge=0,
@@ -59,5 +75,12 @@ class OptimizerSettings(ServiceSettings):
             svg=SvgLimits(
                 max_bytes=self.svg_max_bytes, max_elements=self.svg_max_elements, max_nodes=self.svg_max_nodes
             ),
-            plan=PlanLimits(max_moves=self.plan_max_moves, max_gcode_bytes=self.plan_max_gcode_bytes),
+            font=FontLimits(max_bytes=self.font_max_bytes),
+            drawing=DrawingLimits(max_nodes=self.drawing_max_nodes),
+            plan=PlanLimits(
+                max_moves=self.plan_max_moves,
+                max_gcode_bytes=self.plan_max_gcode_bytes,
+                max_contour_nodes=self.plan_max_contour_nodes,
+                nesting=NestingLimits(self.nesting_max_cells, self.nesting_max_work, self.nesting_max_nodes),
+            ),
         )

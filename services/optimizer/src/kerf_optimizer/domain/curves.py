@@ -69,7 +69,7 @@ def flatten(path: svgelements.Path, tolerance_mm: float, max_nodes: int) -> list
         else:
             before = len(points)
             for control in _bezier_controls(segment):
-                points.extend(_bezier_points(control, tolerance_mm, max_nodes))
+                points.extend(bezier_points(control, tolerance_mm, max_nodes))
             nodes += len(points) - before
         if nodes > max_nodes:
             raise _too_many(max_nodes)
@@ -91,8 +91,8 @@ def _bezier_controls(segment: svgelements.PathSegment) -> list[list[complex]]:
     return [[_point(segment.end)]]
 
 
-def _bezier_points(control: list[complex], tolerance_mm: float, max_nodes: int) -> list[complex]:
-    """Points of the polyline after the curve's start."""
+def bezier_points(control: list[complex], tolerance_mm: float, max_nodes: int) -> list[complex]:
+    """Points of a polyline within the tolerance of a Bézier curve, after its start. Raises as `flatten` does."""
     if len(control) == 1:
         return control
     steps = _steps(control, tolerance_mm, max_nodes)

@@ -145,11 +145,14 @@ class Raster:
     """A picture of burnt and unburnt pixels.
 
     `burn` is bool of shape (rows, columns), row 0 at the top, True = burn, read-only (a copy is taken). Pixels are
-    squares of `pitch_mm`. Raises InvalidArgument (BAD_RASTER) where there are no pixels or the pitch is not positive.
+    squares of `pitch_mm`. `power` is uint8 of the same shape, what each pixel gets of what is burnt with, 255 = all of
+    it, over 0 where `burn` is True; None = all burn alike. Raises InvalidArgument (BAD_RASTER) where there are no
+    pixels, the pitch is not positive, or power and burn contradict each other.
     """
 
     burn: NDArray[np.bool_]
     pitch_mm: float
+    power: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         burn = np.array(self.burn, dtype=np.bool_)
@@ -159,6 +162,12 @@ class Raster:
             raise InvalidArgument("BAD_RASTER", f"A raster needs a positive pitch, not {self.pitch_mm} mm.")
         burn.setflags(write=False)
         object.__setattr__(self, "burn", burn)
+        if self.power is not None:
+            power = np.array(self.power, dtype=np.uint8)
+            if not np.array_equal(power > 0, burn):
+                raise InvalidArgument("BAD_RASTER", "A raster must burn where its pixels have power, and only there.")
+            power.setflags(write=False)
+            object.__setattr__(self, "power", power)
 
     @property
     def width_px(self) -> int:

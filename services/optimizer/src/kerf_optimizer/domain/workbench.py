@@ -7,18 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kerf_core.errors import Internal, InvalidArgument
 from kerf_media import PictureLimits, decode_picture, encode_png_gray, sniff_media_type
+from kerf_optimizer.domain.drawings import DrawingLimits, font_inputs
 from kerf_optimizer.domain.geometry import Drawing, Raster
+from kerf_optimizer.domain.lettering import FontLimits, FontShelf
 from kerf_optimizer.domain.physical import PixelGrid, RasterLimits
 from kerf_optimizer.domain.planning import PlanLimits, PlannedBurn, PlanSpec, plan_burn
+from kerf_optimizer.domain.planning.composing import compose
 from kerf_optimizer.domain.raster import (
     RasterReport,
     RasterSettings,
+    power_map_from_picture,
     prepare_raster,
     raster_from_picture,
     raster_to_png,
@@ -41,6 +46,8 @@ class OptimizerLimits:
     trace: TraceLimits = field(default_factory=TraceLimits)
     svg: SvgLimits = field(default_factory=SvgLimits)
     plan: PlanLimits = field(default_factory=PlanLimits)
+    font: FontLimits = field(default_factory=FontLimits)
+    drawing: DrawingLimits = field(default_factory=DrawingLimits)
 
 
 @dataclass(frozen=True)
@@ -62,15 +69,19 @@ class TracedDrawing:
 
 
 class Workbench:
-    """The optimizer's work. Stateless and thread-safe; every method blocks and belongs into a worker thread."""
+    """The optimizer's work. Stateless and thread-safe; every method blocks and belongs into a worker thread.
 
-    def __init__(self, limits: OptimizerLimits) -> None:
+    `fonts_folder` holds fonts for text besides kerf's own.
+    """
+
+    def __init__(self, limits: OptimizerLimits, fonts_folder: Path | None = None) -> None:
         self.limits = limits
+        self.fonts = FontShelf(fonts_folder, limits.font)
 
     @property
     def max_source_bytes(self) -> int:
         """Bytes above which a source is refused whatever it is, so that it need not be fetched."""
-        return max(self.limits.picture.max_bytes, self.limits.svg.max_bytes)
+        return max(self.limits.picture.max_bytes, self.limits.svg.max_bytes, self.limits.font.max_bytes)
 
     def optimize(self, data: bytes, settings: RasterSettings, cancel: Cancel) -> BurnablePicture:
         """Prepare a picture. Raises as `decode_picture` and `prepare_raster` do; Internal if a PNG differs."""
@@ -100,23 +111,35 @@ class Workbench:
         return TracedDrawing(svg, report_on(found, report.warnings))
 
     def plan(self, sources: list[bytes], spec: PlanSpec, cancel: Cancel) -> PlannedBurn:
-        """Plan a burn of PNGs from `optimize` and of SVGs. Raises as `read_source` and `plan_burn` do."""
-        read = []
-        for data in sources:
-            read.append(self.read_source(data))
-            cancel()
-        return plan_burn(spec, read, cancel, self.limits.plan)
+        """Plan a burn of PNGs from `optimize`, of SVGs and of drawings in the spec; fonts are what those are set in.
 
-    def read_source(self, data: bytes) -> Raster | Drawing:
-        """What a plan's source is. Raises InvalidArgument as `raster_from_picture` and `read_svg` do."""
+        Raises as `read_source`, `compose` and `plan_burn` do.
+        """
+        greys = {operation.input for operation in spec.operations if operation.grey is not None}
+        letters = font_inputs(spec.drawings)
+        fonts = {index: data for index, data in enumerate(sources) if index in letters}
+        read = {}
+        for index, data in enumerate(sources):
+            if index not in fonts:
+                read[index] = self.read_source(data, greys=index in greys)
+            cancel()
+        composed, burnt = compose(spec, read, fonts, self.fonts, self.limits.drawing, cancel)
+        return plan_burn(composed, burnt, cancel, self.limits.plan)
+
+    def read_source(self, data: bytes, *, greys: bool = False) -> Raster | Drawing:
+        """What a plan's source is; `greys` = those of a picture mean something.
+
+        Raises InvalidArgument as `raster_from_picture`, `power_map_from_picture` and `read_svg` do.
+        """
         media_type = sniff_media_type(data)
         if media_type == "image/svg+xml":
             return read_svg(data, self.limits.svg)
         if media_type.startswith("image/") and media_type != "image/vnd.dxf":
-            return raster_from_picture(decode_picture(data, self.limits.picture))
+            picture = decode_picture(data, self.limits.picture)
+            return power_map_from_picture(picture) if greys else raster_from_picture(picture)
         raise InvalidArgument(
             "SOURCE_UNREADABLE",
-            f"A plan's sources are SVG drawings and 1-bit PNG pictures from Optimize; this one is {media_type}.",
+            f"A plan's sources are SVG drawings and PNG pictures from Optimize; this one is {media_type}.",
         )
 
     def _gray_png(self, gray: NDArray[np.uint8], grid: PixelGrid) -> bytes:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerf_core.errors import InvalidArgument
+from kerf_optimizer.domain.compiled import compiled
 from kerf_optimizer.domain.error_diffusion import TONE_ONE
 
 MAX_SPOT_PX = 2.0
@@ -136,11 +137,21 @@ class BurnModel:
 
 def patterns(burn: NDArray[np.bool_]) -> NDArray[np.uint16]:
     """The pattern around each pixel, uint16 (rows + 2, columns + 2): with a border of pixels beside the picture."""
-    rows, columns = burn.shape
-    found = np.zeros((rows + 2, columns + 2), dtype=np.uint16)
-    for row in range(3):
-        for column in range(3):
-            # The pixel at (y, x) is in this place of the neighbourhood of (y + 1 − row, x + 1 − column).
-            view = found[2 - row : 2 - row + rows, 2 - column : 2 - column + columns]
-            view |= burn.astype(np.uint16) << np.uint16(3 * row + column)
+    found = np.zeros((burn.shape[0] + 2, burn.shape[1] + 2), dtype=np.uint16)
+    _note_neighbours(np.ascontiguousarray(burn), found)
     return found
+
+
+@compiled("void(Array(boolean, 2, 'C', readonly=True), uint16[:, ::1])")
+def _note_neighbours(burn: NDArray[np.bool_], found: NDArray[np.uint16]) -> None:
+    """Set the bits of all patterns; row by row, in loops that vectorise."""
+    rows, columns = burn.shape
+    for y in range(rows + 2):
+        for row in range(3):
+            # The pixel at (y, x) is in this place of the neighbourhood of (y + 1 − row, x + 1 − column).
+            if not 0 <= y - 2 + row < rows:
+                continue
+            for column in range(3):
+                shift = np.uint16(3 * row + column)
+                for x in range(columns):
+                    found[y, x + 2 - column] |= np.uint16(burn[y - 2 + row, x]) << shift

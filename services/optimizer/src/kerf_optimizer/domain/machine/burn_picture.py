@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from kerf_core.errors import InvalidArgument
 from kerf_media import encode_png_1bit
-from kerf_optimizer.domain.machine.arcs import arc_points
 from kerf_optimizer.domain.machine.comparison import differs
-from kerf_optimizer.domain.machine.work import UM_PER_MM, Toolpath, Work
+from kerf_optimizer.domain.machine.work import UM_PER_MM, Work
 
 CHECK = "burn-picture-read-back"
 DOTS_AT_ONCE = 1_000_000
 """Dots that the read-back holds in memory at a time."""
-_SLACK_PX = 1e-3
+_SLACK_MM = 1 / UM_PER_MM
+"""Ends of moves are whole micrometres: nearer to a pixel's border than this they lie on it."""
 _SUBPIXEL_BITS = 8
 _MM_PER_METRE = 1000.0
 Segments = NDArray[np.float64]
@@ -41,7 +41,7 @@ def draw_burn(work: Work, max_pixels: int) -> bytes:
         raise InvalidArgument.of_field("outputs", text, reason="PLAN_TOO_LARGE")
     segments = _burnt_px(work)
     level = np.floor(segments[:, 0, 1]) == np.floor(segments[:, 1, 1])
-    burn = _level_pixels(segments[level], rows, columns)
+    burn = _level_pixels(segments[level], rows, columns, _SLACK_MM / machine_pitch_mm(work))
     slanted = np.zeros((rows, columns), dtype=np.uint8)
     # A pixel's middle is its whole number to OpenCV, and its corner here; half a pixel more would lie off the picture.
     middles = np.clip(segments[~level] - 0.5, 0.0, (columns - 1, rows - 1))
@@ -62,8 +62,9 @@ def _box_px(work: Work) -> tuple[int, int, int, int]:
     anchor_x, anchor_y = _anchor_mm(work)
     left, right = (box.min_x_mm - anchor_x) / pitch_mm, (box.max_x_mm - anchor_x) / pitch_mm
     top, bottom = (anchor_y - box.max_y_mm) / pitch_mm, (anchor_y - box.min_y_mm) / pitch_mm
-    low_x, low_y = math.floor(left + _SLACK_PX), math.floor(top + _SLACK_PX)
-    high_x, high_y = math.ceil(right - _SLACK_PX), math.ceil(bottom - _SLACK_PX)
+    slack = _SLACK_MM / pitch_mm
+    low_x, low_y = math.floor(left + slack), math.floor(top + slack)
+    high_x, high_y = math.ceil(right - slack), math.ceil(bottom - slack)
     return low_x, low_y, max(high_x, low_x + 1), max(high_y, low_y + 1)
 
 
@@ -78,37 +79,19 @@ def _anchor_mm(work: Work) -> tuple[float, float]:
 def _burnt_px(work: Work) -> Segments:
     """Burning moves as straight segments in pixels from the top left corner, (n, 2, 2)."""
     pitch_mm = machine_pitch_mm(work)
-    segments_mm = burnt_segments_mm(work.toolpath, pitch_mm / 4)
+    segments_mm, _ = work.toolpath.pieces_mm(np.flatnonzero(work.toolpath.s > 0), pitch_mm / 4)
     left, top, right, bottom = _box_px(work)
     px = (segments_mm - np.array(_anchor_mm(work))) * np.array([1.0, -1.0]) / pitch_mm - (left, top)
     inside: Segments = np.clip(px, 0.0, np.array([right - left, bottom - top]) - 1e-6)
     return inside
 
 
-def burnt_segments_mm(path: Toolpath, tolerance_mm: float) -> Segments:
-    """Burning moves as straight segments (n, 2, 2) in machine millimetres; arcs become chords within the tolerance."""
-    points = np.stack([path.x_um, path.y_um], axis=1) / UM_PER_MM
-    burning = np.flatnonzero((path.s > 0) & (np.arange(len(path)) > 0))
-    arcs = np.intersect1d(burning, path.arcs)
-    straight = np.setdiff1d(burning, arcs)
-    out = [np.stack([points[straight - 1], points[straight]], axis=1)]
-    for arc in arcs.tolist():
-        assert path.turn is not None
-        assert path.i_um is not None
-        assert path.j_um is not None
-        start = points[arc - 1]
-        center = start + np.array([path.i_um[arc], path.j_um[arc]]) / UM_PER_MM
-        chords = arc_points(start, points[arc], center, int(path.turn[arc]), tolerance_mm)
-        out.append(np.stack([chords[:-1], chords[1:]], axis=1))
-    return np.concatenate(out)
-
-
-def _level_pixels(segments: Segments, rows: int, columns: int) -> NDArray[np.bool_]:
-    """Pixels that segments within one row pass over: steps up and down, summed along the row."""
+def _level_pixels(segments: Segments, rows: int, columns: int, slack_px: float) -> NDArray[np.bool_]:
+    """Pixels that segments within one row pass over by more than the slack: steps up and down, summed along the row."""
     row = np.floor(segments[:, 0, 1]).astype(np.int64)
     x = np.sort(segments[:, :, 0], axis=1)
-    first = np.floor(x[:, 0] + 1e-3).astype(np.int64)
-    last = np.maximum(np.ceil(x[:, 1] - 1e-3).astype(np.int64), first + 1)
+    first = np.floor(x[:, 0] + slack_px).astype(np.int64)
+    last = np.maximum(np.ceil(x[:, 1] - slack_px).astype(np.int64), first + 1)
     steps = np.zeros((rows, columns + 1), dtype=np.int32)
     np.add.at(steps, (row, np.minimum(first, columns - 1)), 1)
     np.add.at(steps, (row, np.minimum(last, columns)), -1)

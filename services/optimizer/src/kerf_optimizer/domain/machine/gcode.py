@@ -6,17 +6,21 @@ Within a run of feed moves only what changes is written. Same work, same bytes.
 
 from __future__ import annotations
 
+import io
+import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kerf_core.errors import Internal
 from kerf_optimizer.domain.geometry import Bounds
-from kerf_optimizer.domain.machine.work import UM_PER_MM, Layer, Toolpath, Work
+from kerf_optimizer.domain.machine.gcode_lines import LineStyle, move_lines
+from kerf_optimizer.domain.machine.work import UM_PER_MM, GreyMeaning, Layer, Toolpath, Work
 from kerf_optimizer.domain.presets import UNVERIFIED, AirAssist, Dialect, MachineProfile, OperationKind
+from kerf_optimizer.domain.rotary import rotary_text
 
 AIR_OFF = "M9"
 NEVER_UNATTENDED = "never leave a burning laser unattended"
@@ -33,15 +37,14 @@ def safe_text(text: str, limit: int = 60) -> str:
 
 @dataclass(frozen=True)
 class _Style:
-    """How a dialect is written. `s_format` and `steps_per_s` make S of a step of power."""
+    """How a dialect is written. `s_decimals`: digits behind the point of S, whose last one is a step of power."""
 
     title: str
     modes: tuple[str, ...]
     beam_on: str
     last_off: str = "M5 S0"
     end: str = ""
-    s_format: str = " S%d"
-    steps_per_s: int = 1
+    s_decimals: int = 0
     own_motion: bool = False
     """Each move says G0 or G1: the controller does not remember it, or not for sure."""
 
@@ -54,28 +57,40 @@ _STYLES = {
     Dialect.MARLIN_INLINE: _Style(
         "Marlin 2, inline power", ("G21", "G90"), "M3 I S0", last_off="M5 I S0", own_motion=True
     ),
-    Dialect.SMOOTHIEWARE: _Style(
-        "Smoothieware", ("G21", "G90", "G17"), "M3 S0", s_format=" S%.3f", steps_per_s=1000, own_motion=True
-    ),
+    Dialect.SMOOTHIEWARE: _Style("Smoothieware", ("G21", "G90", "G17"), "M3 S0", s_decimals=3, own_motion=True),
 }
 
 
-def write_gcode(work: Work, estimated_seconds: float) -> bytes:
-    """The whole program, ASCII, lines end in a newline."""
+def write_gcode(work: Work, estimated_seconds: float, between_seconds: tuple[float, float] | None = None) -> bytes:
+    """The whole program, ASCII, lines end in a newline; `between_seconds`: the estimate's interval, if it has one."""
     style = _STYLES[work.machine.dialect]
     park_x, park_y = work.toolpath.x_um[-1], work.toolpath.y_um[-1]
-    body = _body_lines(work.toolpath, len(work.toolpath) - 1, style)
-    lines: list[str] = [*_header(work, estimated_seconds, style), "M5 S0", *style.modes, style.beam_on]
-    lines.extend(_with_layer_starts(body, work))
-    lines.append("M5 S0")
+    out = io.BytesIO()
+    out.write(
+        _lines([*_header(work, _time(estimated_seconds, between_seconds), style), "M5 S0", *style.modes, style.beam_on])
+    )
+    out.writelines(_body(work, LineStyle(style.own_motion, style.s_decimals)))
+    tail = ["M5 S0"]
     if work.machine.air_assist is not AirAssist.NONE:
-        lines.append(AIR_OFF)
-    lines += [f"G0 X{park_x / UM_PER_MM:.3f} Y{park_y / UM_PER_MM:.3f} S0", style.last_off]
-    lines += [style.end, ""] if style.end else [""]
-    return "\n".join(lines).encode("ascii")
+        tail.append(AIR_OFF)
+    tail += [f"G0 X{park_x / UM_PER_MM:.3f} Y{park_y / UM_PER_MM:.3f} S0", style.last_off]
+    out.write(_lines([*tail, style.end] if style.end else tail))
+    return out.getvalue()
 
 
-def _header(work: Work, estimated_seconds: float, style: _Style) -> Iterator[str]:
+def _lines(lines: Sequence[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode("ascii")
+
+
+def _time(seconds: float, between: tuple[float, float] | None) -> str:
+    if between is None:
+        return f"about {max(1, round(seconds))} s, an estimate"
+    return (
+        f"about {max(1, round(seconds))} s, between {math.floor(between[0])} and {math.ceil(between[1])} s, an estimate"
+    )
+
+
+def _header(work: Work, time: str, style: _Style) -> Iterator[str]:
     yield from _comments(f"kerf laser job, G-code for {style.title}")
     yield from _comments(f"dialect: {work.machine.dialect.value}")
     yield from _comments(f"title: {safe_text(work.title)}")
@@ -83,11 +98,15 @@ def _header(work: Work, estimated_seconds: float, style: _Style) -> Iterator[str
     yield from _comments(f"material: {work.material.name}")
     for setting in work.machine.required_settings:
         yield from _comments(f"required setting: {setting}")
+    if work.rotary:
+        yield from _comments(f"rotary in place of Y: {rotary_text(work.rotary)}; Y0 is where the piece stands")
     yield from _comments("zero: X0 Y0 is the front left corner of the bed, in millimetres")
+    if len(work.toolpath.z_changes):
+        yield from _comments("zero: Z0 is the focus on the material's surface; passes go down from there")
     burns = _box(work.toolpath.burn_bounds) if work.toolpath.burns else "nothing, the beam stays off"
     yield from _comments(f"burns: {burns}")
     yield from _comments(f"moves: {_box(work.toolpath.motion_bounds)}")
-    yield from _comments(f"time: about {max(1, round(estimated_seconds))} s, an estimate")
+    yield from _comments(f"time: {time}")
     for number, layer in enumerate(work.layers, start=1):
         yield from _comments(_layer_text(number, layer))
         if not layer.preset.verified:
@@ -96,9 +115,9 @@ def _header(work: Work, estimated_seconds: float, style: _Style) -> Iterator[str
 
 
 def _layer_text(number: int, layer: Layer) -> str:
+    s_word = f"S up to {layer.s_value}" if layer.grey is GreyMeaning.POWER else f"S{layer.s_value}"
     return (
-        f"layer {number}: {layer.name}, {layer.kind.value}, S{layer.s_value}, F{layer.feed_mm_per_min}, "
-        f"passes {layer.passes}"
+        f"layer {number}: {layer.name}, {layer.kind.value}, {s_word}, F{layer.feed_mm_per_min}, passes {layer.passes}"
     )
 
 
@@ -119,82 +138,38 @@ def _comments(text: str) -> Iterator[str]:
         yield f"; {line}"
 
 
-def _with_layer_starts(body: list[str], work: Work) -> Iterable[str]:
-    """The body with one comment before each layer, for people who read the file, and the words of the air assist.
+def _body(work: Work, style: LineStyle) -> Iterator[bytes]:
+    """All moves but the parking, with one comment before each layer, for people who read the file, and the air assist.
 
     Air is switched behind a layer's first move, which travels: the beam's power is 0 then.
     """
-    layer = work.toolpath.layer[: len(body)]
-    starts = np.flatnonzero(np.diff(layer, prepend=-1))
+    path = work.toolpath
+    count = len(path) - 1
+    starts = np.flatnonzero(np.diff(path.layer[:count], prepend=-1)).tolist()
     air_on = False
-    for index, start in enumerate(starts):
-        stop = starts[index + 1] if index + 1 < len(starts) else len(body)
-        current = work.layers[layer[start]]
-        yield f"; layer {layer[start] + 1}: {current.name}"[: MAX_COMMENT + 2]
-        yield body[start]
+    for start, stop in pairwise([*starts, count]):
+        current = work.layers[path.layer[start]]
+        yield _lines([f"; layer {path.layer[start] + 1}: {current.name}"[: MAX_COMMENT + 2]])
+        yield from move_lines(path, style, start, start + 1)
         if wants_air(current, work.machine) != air_on:
-            if not work.toolpath.rapid[start]:
+            if not path.rapid[start]:
                 raise Internal("LAYER_START", "A layer does not begin with a travel move.")
             air_on = not air_on
-            yield work.machine.air_assist.value if air_on else AIR_OFF
-        yield from body[start + 1 : stop]
+            yield _lines([work.machine.air_assist.value if air_on else AIR_OFF])
+        yield from _moves(path, style, start + 1, stop)
+
+
+def _moves(path: Toolpath, style: LineStyle, begin: int, end: int) -> Iterator[bytes]:
+    """Lines of moves, those of Z written out: it stands alone, on a line that travels nowhere."""
+    for change in path.z_changes[(path.z_changes >= begin) & (path.z_changes < end)].tolist():
+        assert path.z_um is not None
+        yield from move_lines(path, style, begin, change)
+        x_mm, y_mm, z_mm = (axis[change] / UM_PER_MM for axis in (path.x_um, path.y_um, path.z_um))
+        yield _lines([f"G0 X{x_mm:.3f} Y{y_mm:.3f} Z{z_mm:.3f} S0"])
+        begin = change + 1
+    yield from move_lines(path, style, begin, end)
 
 
 def wants_air(layer: Layer, machine: MachineProfile) -> bool:
     """True where air helps and the machine has it: it clears a cut, and blows smoke over an engraving."""
     return machine.air_assist is not AirAssist.NONE and layer.kind is OperationKind.CUT
-
-
-def _body_lines(path: Toolpath, count: int, style: _Style) -> list[str]:
-    """One line per move, for the first `count` moves."""
-    rapid = path.rapid[:count]
-    turn = np.zeros(count, dtype=np.int8) if path.turn is None else path.turn[:count]
-    straight = ~rapid & (turn == 0)
-    first_feed = straight & np.append(True, ~straight[:-1])
-    changed = {
-        "X": np.diff(path.x_um[:count], prepend=-1) != 0,
-        "Y": np.diff(path.y_um[:count], prepend=-1) != 0,
-        "S": np.diff(path.s[:count], prepend=-1) != 0,
-        "F": np.diff(path.feed_mm_per_min[:count], prepend=-1) != 0,
-    }
-    values: dict[str, tuple[str, NDArray[np.generic]]] = {
-        "X": (" X%.3f", path.x_um[:count] / UM_PER_MM),
-        "Y": (" Y%.3f", path.y_um[:count] / UM_PER_MM),
-        "S": (style.s_format, path.s[:count] / style.steps_per_s),
-        "F": (" F%d", path.feed_mm_per_min[:count]),
-    }
-    lines = np.empty(count, dtype=object)
-    _fill(lines, rapid, "G0", "XYS", values)
-    _fill(lines, first_feed, "G1", "XYSF", values)
-    if path.i_um is not None and path.j_um is not None:
-        values["I"] = (" I%.3f", path.i_um[:count] / UM_PER_MM)
-        values["J"] = (" J%.3f", path.j_um[:count] / UM_PER_MM)
-        _fill(lines, ~rapid & (turn < 0), "G2", "XYIJSF", values)
-        _fill(lines, ~rapid & (turn > 0), "G3", "XYIJSF", values)
-    key = sum(changed[letter] * (1 << bit) for bit, letter in enumerate("XYSF"))
-    following = straight & ~first_feed
-    head = "G1" if style.own_motion else ""
-    for code in range(16):
-        letters = "".join(letter for bit, letter in enumerate("XYSF") if code >> bit & 1)
-        if "X" not in letters and "Y" not in letters:
-            letters = "X" + letters  # a controller moves only where an axis is named
-        _fill(lines, following & (key == code), head, letters, values)
-    return list(lines)
-
-
-def _fill(
-    lines: NDArray[np.object_],
-    chosen: NDArray[np.bool_],
-    head: str,
-    letters: str,
-    values: dict[str, tuple[str, NDArray[np.generic]]],
-) -> None:
-    """Format all chosen moves by one template in one go: a million lines take a second instead of several."""
-    index = np.flatnonzero(chosen)
-    if not len(index):
-        return
-    template = (head + "".join(values[letter][0] for letter in letters)).strip() + "\n"
-    columns = [values[letter][1][index].tolist() for letter in letters]
-    numbers = tuple(number for row in zip(*columns, strict=True) for number in row)
-    text = (template * len(index)) % numbers
-    lines[index] = text.split("\n")[:-1]

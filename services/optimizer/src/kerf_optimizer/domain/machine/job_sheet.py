@@ -10,8 +10,9 @@ from html.parser import HTMLParser
 from kerf_core.errors import Internal
 from kerf_optimizer.domain.machine.gcode import wants_air
 from kerf_optimizer.domain.machine.layered_svg import printable
-from kerf_optimizer.domain.machine.work import Layer, Work
+from kerf_optimizer.domain.machine.work import GreyMeaning, Layer, Work
 from kerf_optimizer.domain.presets import AirAssist
+from kerf_optimizer.domain.rotary import rotary_text
 
 SECONDS_PER_MINUTE = 60
 CHECKLIST = (
@@ -22,6 +23,15 @@ CHECKLIST = (
     "The work lies flat, is held down, and the focus is set on its surface.",
     "The head was sent to X0 Y0 (front left corner) and around the bounds with the beam off.",
     "Never leave a burning laser unattended.",
+)
+_GREYS = {
+    None: "",
+    GreyMeaning.POWER: ", power by grey (black burns with what stands here)",
+    GreyMeaning.DEPTH: ", relief (black burns in every pass)",
+}
+_ZERO = "X0 Y0 is the front left corner of the bed; the head parks at the front left."
+_ROTARY_ZERO = (
+    "X0 is the left end of the bed, Y0 is where the piece stands when the file starts; it is turned back there."
 )
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;color:#222;max-width:60rem;margin:1.5rem auto;padding:0 1rem}
@@ -36,8 +46,10 @@ ul.check{list-style:none;padding-left:0}ul.check li:before{content:"\\2610";marg
 """
 
 
-def write_job_sheet(work: Work, estimated_seconds: float, preview_png: bytes) -> bytes:
-    """The sheet as UTF-8 HTML. Same work, same bytes."""
+def write_job_sheet(
+    work: Work, estimated_seconds: float, preview_png: bytes, between_seconds: tuple[float, float] | None = None
+) -> bytes:
+    """The sheet as UTF-8 HTML; `between_seconds`: the estimate's interval, if it has one. Same work, same bytes."""
     title = escape(printable(work.title))
     picture = base64.b64encode(preview_png).decode("ascii")
     parts = [
@@ -45,7 +57,7 @@ def write_job_sheet(work: Work, estimated_seconds: float, preview_png: bytes) ->
         f"<title>Job sheet: {title}</title><style>{_STYLE}</style></head><body>",
         f"<h1>{title}</h1>",
         '<p class="stop">Never leave a burning laser unattended.</p>',
-        f"<h2>Facts</h2>{_facts(work, estimated_seconds)}",
+        f"<h2>Facts</h2>{_facts(work, _time(estimated_seconds, between_seconds))}",
         f"<h2>Operations, in the order in which they run</h2>{_operations(work.layers)}",
         *(f"<p>Presets: {escape(source)}.</p>" for source in _sources(work.layers)),
         '<h2>Before you start</h2><ul class="check">',
@@ -58,9 +70,23 @@ def write_job_sheet(work: Work, estimated_seconds: float, preview_png: bytes) ->
     return "\n".join(part for part in parts if part).encode("utf-8")
 
 
-def _facts(work: Work, estimated_seconds: float) -> str:
+def _time(seconds: float, between: tuple[float, float] | None) -> str:
+    if between is None:
+        return f"about {_minutes(seconds)}: an estimate, the machine may be slower"
+    return f"about {_minutes(seconds)}, between {_minutes(between[0])} and {_minutes(between[1])}: an estimate"
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(max(1, round(seconds)), SECONDS_PER_MINUTE)
+    return f"{minutes} min {rest:02d} s"
+
+
+def _facts(work: Work, time: str) -> str:
     burn, motion = work.toolpath.burn_bounds, work.toolpath.motion_bounds
-    minutes, seconds = divmod(max(1, round(estimated_seconds)), SECONDS_PER_MINUTE)
+    turning = (
+        f"In place of Y: {rotary_text(work.rotary)}. The preview shows its surface unrolled." if work.rotary else ""
+    )
+    rotary = [("Rotary", turning)] if turning else []
     size = f"{burn.max_x_mm - burn.min_x_mm:.2f} × {burn.max_y_mm - burn.min_y_mm:.2f} mm"
     rows = (
         ("Material", f"{work.material.description} ({work.material.name})"),
@@ -69,7 +95,8 @@ def _facts(work: Work, estimated_seconds: float) -> str:
         ("Controller settings", ", ".join(work.machine.required_settings)),
         ("Air assist", _air(work)),
         ("Focus", work.machine.focus_note),
-        ("Zero", "X0 Y0 is the front left corner of the bed; the head parks at the front left."),
+        *rotary,
+        ("Zero", _ROTARY_ZERO if rotary else _ZERO),
         ("Burnt area", size),
         (
             "Beam on within",
@@ -79,7 +106,7 @@ def _facts(work: Work, estimated_seconds: float) -> str:
             "Head within",
             f"X {motion.min_x_mm:.2f} to {motion.max_x_mm:.2f}, Y {motion.min_y_mm:.2f} to {motion.max_y_mm:.2f} mm",
         ),
-        ("Time", f"about {minutes} min {seconds:02d} s: an estimate, the machine may be slower"),
+        ("Time", time),
     )
     return _table((), ((escape(name), escape(value)) for name, value in rows))
 
@@ -97,10 +124,10 @@ def _operations(layers: Sequence[Layer]) -> str:
         (
             '<span class="swatch" style="background:#{:02x}{:02x}{:02x}"></span>'.format(*layer.rgb)
             + escape(layer.name),
-            layer.kind.value,
+            layer.kind.value + _GREYS[layer.grey],
             f"{layer.power_percent:g} % (S{layer.s_value})",
             f"{layer.feed_mm_per_min} mm/min",
-            str(layer.passes),
+            f"{layer.passes}, each {layer.z_step_mm:g} mm lower" if layer.z_step_mm else str(layer.passes),
             f"{layer.interval_mm:g} mm" if layer.interval_mm else "–",
             f"{layer.preset.kerf_mm:g} mm" if layer.preset.kerf_mm else "not known",
             escape(layer.preset.name)

@@ -15,7 +15,6 @@ from html import escape
 import cv2
 import defusedxml.ElementTree
 import numpy as np
-from numpy.typing import NDArray
 
 from kerf_core.errors import Internal
 from kerf_optimizer.domain.geometry import Path
@@ -71,17 +70,17 @@ def _image(raster: PlacedRaster, height_mm: float) -> str:
     rows, columns = raster.burn.shape
     width, height = columns * raster.pitch_mm, rows * raster.pitch_mm
     x, y = raster.left_mm, height_mm - raster.front_mm - height
-    data = base64.b64encode(png_of(raster.burn)).decode("ascii")
+    data = base64.b64encode(png_of(raster)).decode("ascii")
     return (
         f'<image x="{x:.3f}" y="{y:.3f}" width="{width:.6g}" height="{height:.6g}" preserveAspectRatio="none" '
         f'style="image-rendering:pixelated" href="{_PREFIX}{data}"/>'
     )
 
 
-def png_of(burn: NDArray[np.bool_]) -> bytes:
-    """A 1-bit PNG, black = burn, that does not say its size."""
-    grey = np.where(burn, 0, 255).astype(np.uint8)
-    done, data = cv2.imencode(".png", grey, [cv2.IMWRITE_PNG_BILEVEL, 1])
+def png_of(raster: PlacedRaster) -> bytes:
+    """A PNG, black = burn, that does not say its size; 1-bit, or 8-bit where pixels have powers."""
+    bilevel = int(raster.power is None)
+    done, data = cv2.imencode(".png", raster.grey, [cv2.IMWRITE_PNG_BILEVEL, bilevel])
     if not done:
         raise Internal("PNG_ENCODER", "The picture of a raster could not be encoded.")
     return bytes(data)
@@ -124,7 +123,7 @@ def _read_paths(element: ElementTree.Element, machine: MachineProfile) -> list[P
 def _check_image(image: ElementTree.Element, raster: PlacedRaster, machine: MachineProfile) -> None:
     raw = base64.b64decode(image.get("href", "").removeprefix(_PREFIX))
     grey = cv2.imdecode(np.frombuffer(raw, dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
-    if grey is None or not np.array_equal(grey == 0, raster.burn):
+    if grey is None or not np.array_equal(grey, raster.grey):
         raise differs(CHECK, "a picture has other pixels")
     rows, columns = raster.burn.shape
     size = np.array([columns, rows]) * raster.pitch_mm

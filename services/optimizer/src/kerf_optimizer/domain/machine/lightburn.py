@@ -89,7 +89,7 @@ def _shape(index: int, path: Path, identity: int) -> list[str]:
 
 def _bitmap(index: int, raster: PlacedRaster) -> str:
     (width, height), (x, y) = _size_and_middle_mm(raster)
-    data = base64.b64encode(png_of(raster.burn)).decode("ascii")
+    data = base64.b64encode(png_of(raster)).decode("ascii")
     return (
         f'<Shape Type="Bitmap" CutIndex="{index}" W="{width:.4f}" H="{height:.4f}" Data="{data}">'
         f"<XForm>1 0 0 1 {x:.4f} {y:.4f}</XForm></Shape>"
@@ -148,7 +148,7 @@ def _read_path(shape: Element) -> Path:
 def _check_bitmap(shape: Element, raster: PlacedRaster) -> None:
     raw = np.frombuffer(base64.b64decode(shape.get("Data", "")), dtype=np.uint8)
     grey = cv2.imdecode(raw, cv2.IMREAD_GRAYSCALE)
-    if grey is None or not np.array_equal(grey == 0, raster.burn):
+    if grey is None or not np.array_equal(grey, raster.grey):
         raise differs(CHECK, "a picture has other pixels")
     size, middle = _size_and_middle_mm(raster)
     found = [float(shape.get("W", "nan")), float(shape.get("H", "nan"))]

@@ -32,6 +32,7 @@ def findings(program: Program, moves: Motions, rules: LintRules) -> list[Finding
         *_feed(program, moves, rules),
         *_arcs(program, moves),
         *_bed(moves, rules),
+        *_heights(program, moves, rules),
     ]
 
 
@@ -169,3 +170,17 @@ def _bed(moves: Motions, rules: LintRules) -> Iterator[Finding]:
     ):
         message = f"leaves the bed less its margin of {rules.margin_mm:g} mm"
         yield from _at(moves.line[chosen], rule, message)
+
+
+def _heights(program: Program, moves: Motions, rules: LintRules) -> Iterator[Finding]:
+    """Z moves while the beam is off, between the material's surface and its other side, and ends on the surface."""
+    z_lines, z = program.words("Z")
+    if not z_lines.size or not rules.machine.has_z:
+        return
+    moving = moves.line[(moves.mode != 0) | ~(moves.s == 0)]
+    yield from _at(z_lines[np.isin(z_lines, moving)], Rule.Z_MOVE, "Z moves in rapid moves with S0 only")
+    lowest = -rules.material.thickness_mm - TOLERANCE_MM
+    message = f"Z outside 0 (the surface) and {-rules.material.thickness_mm:g} (through the material)"
+    yield from _at(z_lines[~((z >= lowest) & (z <= 0))], Rule.Z_RANGE, message)
+    if z[-1] != 0:
+        yield Finding(Rule.Z_LEFT_LOW, int(z_lines[-1]), "the head does not come back to Z0")

@@ -29,6 +29,8 @@ class Rule(Enum):
     WRONG_BEAM_WORD = "wrong-beam-word"
     AIR_LEFT_ON = "air-left-on"
     Z_MOVE = "z-move"
+    Z_RANGE = "z-range"
+    Z_LEFT_LOW = "z-left-low"
     HEADER_MISSING = "header-missing"
     NOTHING_TO_RUN = "nothing-to-run"
     NOT_OFF_FIRST = "not-off-first"

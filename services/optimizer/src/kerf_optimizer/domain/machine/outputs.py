@@ -12,6 +12,7 @@ from kerf_optimizer.domain.machine.job_sheet import check_job_sheet, write_job_s
 from kerf_optimizer.domain.machine.layered_svg import check_layered_svg, write_layered_svg
 from kerf_optimizer.domain.machine.pdf import write_pdf
 from kerf_optimizer.domain.machine.preview import HEIGHT_PX, WIDTH_PX, check_preview, draw_preview
+from kerf_optimizer.domain.machine.timing import TimeEstimate
 from kerf_optimizer.domain.machine.work import Work
 
 _NOT_ASKED = "the file was not asked for"
@@ -75,7 +76,7 @@ def make_outputs(
     work: Work,
     gcode: bytes,
     gcode_proofs: Sequence[Proof],
-    estimated_seconds: float,
+    time: TimeEstimate,
     wanted: frozenset[OutputFormat],
     options: OutputOptions,
     check_cancelled: Callable[[], None],
@@ -89,7 +90,7 @@ def make_outputs(
     if OutputFormat.GCODE in wanted:
         maker.files[OutputFormat.GCODE] = MadeFile(OutputFormat.GCODE, gcode)
     _add_drawings(maker)
-    _add_pictures(maker, estimated_seconds, options)
+    _add_pictures(maker, time, options)
     power = options.frame_power_percent
     maker.add(
         OutputFormat.FRAME_GCODE,
@@ -101,7 +102,7 @@ def make_outputs(
     maker.add(
         OutputFormat.REPORT_JSON,
         report.CHECK,
-        lambda: report.write_report(work, estimated_seconds, hashed, _verdicts(maker.proofs)),
+        lambda: report.write_report(work, time, hashed, _verdicts(maker.proofs)),
         lambda data: report.check_report(data, work, hashed),
     )
     return maker.files, maker.proofs
@@ -136,18 +137,18 @@ def _add_drawings(maker: _Maker) -> None:
     )
 
 
-def _add_pictures(maker: _Maker, estimated_seconds: float, options: OutputOptions) -> None:
+def _add_pictures(maker: _Maker, time: TimeEstimate, options: OutputOptions) -> None:
     work = maker.work
     preview = b""
     if maker.wanted & {OutputFormat.PREVIEW_PNG, OutputFormat.JOB_SHEET}:
-        preview = draw_preview(work, estimated_seconds)
+        preview = draw_preview(work, time.expected_seconds)
         maker.check_cancelled()
     size_px = (WIDTH_PX, HEIGHT_PX)
     maker.add(OutputFormat.PREVIEW_PNG, "preview-decoded", lambda: preview, check_preview, size_px)
     maker.add(
         OutputFormat.JOB_SHEET,
         "job-sheet-read-back",
-        lambda: write_job_sheet(work, estimated_seconds, preview),
+        lambda: write_job_sheet(work, time.expected_seconds, preview, time.between_seconds),
         lambda data: check_job_sheet(data, work, preview),
     )
     maker.add(

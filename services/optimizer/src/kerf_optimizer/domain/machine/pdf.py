@@ -71,9 +71,12 @@ def _text(text: str) -> str:
 
 
 def _image(raster: PlacedRaster) -> bytes:
-    """A mask: bits of 0 are painted in the colour in force."""
+    """A mask, whose bits of 0 are painted in the colour in force; where pixels have powers, a picture of greys."""
     rows, columns = raster.burn.shape
-    entries = f"/Type /XObject /Subtype /Image /Width {columns} /Height {rows} /ImageMask true /BitsPerComponent 1 "
+    entries = f"/Type /XObject /Subtype /Image /Width {columns} /Height {rows} "
+    if raster.power is not None:
+        return _stream(raster.grey.tobytes(), f"{entries}/ColorSpace /DeviceGray /BitsPerComponent 8 ")
+    entries += "/ImageMask true /BitsPerComponent 1 "
     return _stream(np.packbits(~raster.burn, axis=1).tobytes(), entries)
 
 

@@ -128,8 +128,10 @@ def _check_pictures(drawn: _Drawn, objects: dict[int, tuple[bytes, bytes]], page
         place = (columns * raster.pitch_mm, 0, 0, rows * raster.pitch_mm, raster.left_mm, raster.front_mm)
         if not np.allclose(matrix, place, rtol=0, atol=TOLERANCE_MM):
             raise differs(CHECK, "a picture lies elsewhere")
-        bits = np.unpackbits(np.frombuffer(objects[numbers[name]][1], dtype=np.uint8))
-        width = -(-columns // 8) * 8
-        if bits.size != rows * width or not np.array_equal(bits.reshape(rows, width)[:, :columns] == 0, raster.burn):
+        head, pixels = objects[numbers[name]][0], np.frombuffer(objects[numbers[name]][1], dtype=np.uint8)
+        if b"/BitsPerComponent 8 " not in head:
+            pixels = np.unpackbits(pixels) * 255
+        width = columns if b"/BitsPerComponent 8 " in head else -(-columns // 8) * 8
+        if pixels.size != rows * width or not np.array_equal(pixels.reshape(rows, width)[:, :columns], raster.grey):
             raise differs(CHECK, "a picture has other pixels")
     return len(meant)

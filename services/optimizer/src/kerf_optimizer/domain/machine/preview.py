@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kerf_core.errors import Internal
 from kerf_optimizer.domain.geometry import Bounds
 from kerf_optimizer.domain.machine.gcode import safe_text
-from kerf_optimizer.domain.machine.work import UM_PER_MM, Toolpath, Work
+from kerf_optimizer.domain.machine.work import UM_PER_MM, GreyMeaning, Toolpath, Work
 
 WIDTH_PX, HEIGHT_PX = 1600, 1080
 VIEW = (20, 20, 1060, 1040)
@@ -25,6 +25,8 @@ MAX_TRAVELS = 20_000
 """More travel moves would be a grey area: every n-th is drawn."""
 PAPER, INK, FAINT = (255, 255, 255), (40, 40, 40), (150, 150, 150)
 SHEET, TRAVEL, MARGIN = (236, 246, 250), (228, 208, 186), (80, 160, 230)
+CHORD_PX = 0.1
+"""How far the chords that an arc is drawn by lie from it."""
 SCALE_STEPS_MM = (0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 Picture = NDArray[np.uint8]
 
@@ -65,8 +67,8 @@ def draw_preview(work: Work, estimated_seconds: float) -> bytes:
     inner[:] = SHEET
     _frame(picture, close, bed, free)
     _travels(picture, path, close)
-    for index, layer in enumerate(work.layers):
-        _burn(picture, path, index, layer.rgb, close, (machine.spot_x_mm, machine.spot_y_mm))
+    for index in range(len(work.layers)):
+        _burn(picture, work, index, close)
     picture[:y], picture[y + height :], picture[:, :x] = 255, 255, 255
     picture[:, x + width :] = 255
     cv2.rectangle(picture, (x, y), (x + width, y + height), FAINT, 1)
@@ -122,53 +124,54 @@ def _ends_px(path: Toolpath, moves: NDArray[np.int64], view: _View) -> tuple[NDA
     return starts, view.px(path.x_um[moves] / UM_PER_MM, path.y_um[moves] / UM_PER_MM)
 
 
-def _burn(
-    picture: Picture,
-    path: Toolpath,
-    index: int,
-    rgb: tuple[int, int, int],
-    view: _View,
-    spot_mm: tuple[float, float],
-) -> None:
-    """Darken by the layer's colour what the spot passes over."""
+def _burn(picture: Picture, work: Work, index: int, view: _View) -> None:
+    """Darken by the layer's colour what the spot passes over: by its power's share, and in reliefs by the depth."""
+    path, layer = work.toolpath, work.layers[index]
     moves = np.flatnonzero((path.s > 0) & (path.layer == index))
-    starts, ends = _ends_px(path, moves[moves > 0], view)
-    level = starts[:, 1] == ends[:, 1]
-    cover = _level_cover(starts[level], ends[level], (spot_mm[0] * view.px_per_mm, spot_mm[1] * view.px_per_mm))
+    pieces_mm, move = path.pieces_mm(moves, CHORD_PX / view.px_per_mm)
+    ends = view.px(pieces_mm[..., 0], pieces_mm[..., 1])
+    weight = path.s[move] / max(layer.s_value, 1) / (layer.passes if layer.grey is GreyMeaning.DEPTH else 1)
+    spot_px = work.machine.spot_x_mm * view.px_per_mm, work.machine.spot_y_mm * view.px_per_mm
+    level = ends[:, 0, 1] == ends[:, 1, 1]
+    upright = ~level & (ends[:, 0, 0] == ends[:, 1, 0])
+    cover = _level_cover(ends[level], weight[level], spot_px, (HEIGHT_PX, WIDTH_PX))
+    turned = _level_cover(ends[upright][..., ::-1], weight[upright], spot_px[::-1], (WIDTH_PX, HEIGHT_PX))
     slanted = np.zeros(picture.shape[:2], dtype=np.uint8)
-    if (~level).any():
+    rest = ~level & ~upright
+    if rest.any():
         shift = 4
-        lines = np.rint(np.stack([starts[~level], ends[~level]], axis=1) * (1 << shift)).astype(np.int32)
-        width_px = max(1, round(min(spot_mm) * view.px_per_mm))
+        lines = np.rint(ends[rest] * (1 << shift)).astype(np.int32)
+        width_px = max(1, round(min(spot_px)))
         cv2.polylines(slanted, list(lines), False, 255, width_px, cv2.LINE_AA, shift)
-    cover = np.maximum(cover, slanted.astype(np.float32) / 255)[..., None]
-    bgr = np.array(rgb[::-1], dtype=np.float32)
+    cover = np.maximum(np.maximum(cover, turned.T), slanted.astype(np.float32) / 255)[..., None]
+    bgr = np.array(layer.rgb[::-1], dtype=np.float32)
     picture[:] = np.rint(picture * (1 - cover) + bgr * cover).astype(np.uint8)
 
 
 def _level_cover(
-    starts: NDArray[np.float64], ends: NDArray[np.float64], spot_px: tuple[float, float]
+    ends: NDArray[np.float64], weight: NDArray[np.float64], spot_px: tuple[float, float], shape: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Share of each pixel that horizontal lines of the spot's size cover, float32 (height, width), exact.
+    """Share of each pixel that level lines (n, 2, 2) of the spot's size cover, weighted, float32 `shape`, exact.
 
     Each line is a rectangle; its four corners, spread over their pixels, are summed twice (summed-area table, Crow
     1984, run backwards).
     """
-    x = np.sort(np.stack([starts[:, 0], ends[:, 0]], axis=1), axis=1)
+    height, width = shape
+    x = np.sort(ends[..., 0], axis=1)
     x0, x1 = x[:, 0] - spot_px[0] / 4, x[:, 1] + spot_px[0] / 4
-    y0, y1 = starts[:, 1] - spot_px[1] / 2, starts[:, 1] + spot_px[1] / 2
-    size = (HEIGHT_PX + 2) * (WIDTH_PX + 2)
+    y0, y1 = ends[:, 0, 1] - spot_px[1] / 2, ends[:, 0, 1] + spot_px[1] / 2
+    size = (height + 2) * (width + 2)
     table = np.zeros(size)
     for corner_x, corner_y, sign in ((x0, y0, 1), (x1, y0, -1), (x0, y1, -1), (x1, y1, 1)):
-        cx, cy = np.clip(corner_x, 0, WIDTH_PX), np.clip(corner_y, 0, HEIGHT_PX)
+        cx, cy = np.clip(corner_x, 0, width), np.clip(corner_y, 0, height)
         ix, iy = np.floor(cx).astype(np.int64), np.floor(cy).astype(np.int64)
         fx, fy = cx - ix, cy - iy
         for dx, wx in ((0, 1 - fx), (1, fx)):
             for dy, wy in ((0, 1 - fy), (1, fy)):
-                place = (iy + dy) * (WIDTH_PX + 2) + ix + dx
-                table += np.bincount(place, weights=sign * wx * wy, minlength=size)
-    summed = table.reshape(HEIGHT_PX + 2, WIDTH_PX + 2).cumsum(axis=0).cumsum(axis=1)
-    cover: NDArray[np.float32] = np.clip(summed[:HEIGHT_PX, :WIDTH_PX], 0, 1).astype(np.float32)
+                place = (iy + dy) * (width + 2) + ix + dx
+                table += np.bincount(place, weights=sign * weight * wx * wy, minlength=size)
+    summed = table.reshape(height + 2, width + 2).cumsum(axis=0).cumsum(axis=1)
+    cover: NDArray[np.float32] = np.clip(summed[:height, :width], 0, 1).astype(np.float32)
     return cover
 
 
@@ -191,7 +194,10 @@ def _overview(picture: Picture, work: Work, view: _View, bed: Bounds, free: Boun
     (x0, y0), (x1, y1) = view.box(work.toolpath.burn_bounds)
     cv2.rectangle(picture, (x0, y1), (max(x1, x0 + 1), max(y0, y1 + 1)), (60, 60, 60), -1)
     cv2.circle(picture, (left, bottom), 5, (0, 0, 220), -1)
-    size = f"bed {work.machine.bed_width_mm:g} x {work.machine.bed_height_mm:g} mm, red dot: X0 Y0, front left"
+    machine = work.machine
+    size = f"bed {machine.bed_width_mm:g} x {machine.bed_height_mm:g} mm, red dot: X0 Y0, front left"
+    if work.rotary:
+        size = f"surface unrolled, one turn: {machine.bed_width_mm:g} x {work.rotary.turn_mm:.2f} mm, red dot: X0 Y0"
     _text(picture, size, (SIDE_X, 534), 14, FAINT)
 
 

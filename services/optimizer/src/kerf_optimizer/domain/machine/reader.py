@@ -19,22 +19,14 @@ from kerf_optimizer.domain.machine.grammar import (
     MOTION_WORDS,
     grammar_of,
 )
+from kerf_optimizer.domain.machine.words import fill_in_force, split_words
 from kerf_optimizer.domain.presets import Dialect
 
 __all__ = ["BEAM_CONSTANT", "BEAM_DYNAMIC", "BEAM_OFF", "MOTION_WORDS", "Motions", "Program"]
 __all__ += ["last_index", "read_motions", "read_program", "stated_dialect"]
 
-# Possessive quantifiers: a hostile line costs linear time.
-_COMMENT = re.compile(rb";[^\n]*+")
-_COMMENT_OR_PARENTHESES = re.compile(rb";[^\n]*+|\([^()\n]*+\)")
 _STATED = re.compile(rb"^; dialect: ([a-z0-9-]{1,40})\r?$", re.MULTILINE)
 _HEADER_BYTES = 8192
-_INLINE = re.compile(rb"(?<=\bM[345] )I(?= |\r?$)", re.MULTILINE)
-"""The letter I without a number behind a beam word."""
-_MALFORMED_LINE = re.compile(rb"^(?! *+(?:[A-Z][+-]?+(?:\d++(?:\.\d*+)?+|\.\d++) *+)*+\r?$)[^\n]*+", re.MULTILINE)
-_BLANKS = bytes(32 if 65 <= code <= 90 or code in (10, 13) else code for code in range(256))
-_NEWLINE = 10
-_A, _Z = ord("A"), ord("Z")
 _STEP_DIGITS = 6
 """A share of power times its steps is a whole number but for the last bits of a float."""
 
@@ -78,12 +70,9 @@ class Program:
 
         `allowed` picks the values of one modal group; () = all.
         """
-        lines, values = self.words(letter)
-        if allowed:
-            chosen = np.isin(values, allowed)
-            lines, values = lines[chosen], values[chosen]
-        last = last_index(lines, self.line_count)
-        return np.where(last >= 0, np.append(values, start)[last], start)
+        value = np.full(self.line_count, start, dtype=np.float64)
+        fill_in_force(self.line, self.letter, self.value, ord(letter), np.array(allowed, dtype=np.float64), value)
+        return value
 
     def on_line(self, letter: str) -> NDArray[np.float64]:
         """The value that each line itself says, float64 (lines,); NaN where it says none."""
@@ -105,18 +94,20 @@ class Motions:
 
     `x_mm`, `y_mm` targets (NaN = never said); `mode` 0–3 as in `MOTION_WORDS`; `s` in force in steps of power (NaN =
     never said); `feed_mm_per_min` in force; `beam` the M word in force (5 before the first); `line` 0-based; `i_mm`,
-    `j_mm` from an arc's start to its centre, as the line itself says (0 where it says one of them, NaN where neither).
+    `j_mm` from an arc's start to its centre, as the line itself says (0 where it says one of them, NaN where neither);
+    `z_mm` in force (0 before the first).
     """
 
     line: NDArray[np.int64]
     x_mm: NDArray[np.float64]
     y_mm: NDArray[np.float64]
-    mode: NDArray[np.float64]
+    mode: NDArray[np.int8]
     s: NDArray[np.float64]
     feed_mm_per_min: NDArray[np.float64]
-    beam: NDArray[np.float64]
+    beam: NDArray[np.int8]
     i_mm: NDArray[np.float64]
     j_mm: NDArray[np.float64]
+    z_mm: NDArray[np.float64]
 
     @property
     def arcs(self) -> NDArray[np.int64]:
@@ -152,48 +143,20 @@ def read_program(text: bytes, dialect: Dialect | None = None) -> Program:
     """
     dialect = dialect or stated_dialect(text) or Dialect.GRBL_M4
     grammar = grammar_of(dialect)
-    comment = _COMMENT_OR_PARENTHESES if grammar.parentheses else _COMMENT
-    code = comment.sub(lambda match: b" " * len(match[0]), text)
-    newlines = np.flatnonzero(np.frombuffer(code, dtype=np.uint8) == _NEWLINE)
-    line_starts = np.append(0, newlines + 1)
-    if line_starts[-1] == len(text) and len(line_starts) > 1:
-        line_starts = line_starts[:-1]
-    inline: list[int] = []
-    bad_starts: list[int] = []
-
-    def blank_inline(match: re.Match[bytes]) -> bytes:
-        inline.append(match.start())
-        return b" "
-
-    def blank(match: re.Match[bytes]) -> bytes:
-        bad_starts.append(match.start())
-        return b" " * len(match[0])
-
-    if grammar.inline:
-        code = _INLINE.sub(blank_inline, code)
-    code = _MALFORMED_LINE.sub(blank, code)
-    raw = np.frombuffer(code, dtype=np.uint8)
-    positions = np.flatnonzero((raw >= _A) & (raw <= _Z))
-    values = np.fromstring(code.translate(_BLANKS).decode("ascii"), dtype=np.float64, sep=" ")[: len(positions)]
-    letters = raw[positions]
+    words = split_words(text, parentheses=grammar.parentheses, inline=grammar.inline)
     if grammar.steps_per_s != 1.0:
-        is_s = letters == ord("S")
-        values[is_s] = np.round(values[is_s] * grammar.steps_per_s, _STEP_DIGITS)
+        is_s = words.letter == ord("S")
+        words.value[is_s] = np.round(words.value[is_s] * grammar.steps_per_s, _STEP_DIGITS)
     return Program(
         dialect=dialect,
         text=text,
-        line_starts=line_starts,
-        line=_lines_of(positions, line_starts),
-        letter=letters,
-        value=values,
-        malformed=_lines_of(np.array(bad_starts, dtype=np.int64), line_starts),
-        inline=_lines_of(np.array(inline, dtype=np.int64), line_starts),
+        line_starts=words.line_starts,
+        line=words.line,
+        letter=words.letter,
+        value=words.value,
+        malformed=words.malformed,
+        inline=words.inline,
     )
-
-
-def _lines_of(positions: NDArray[np.int64], line_starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The 0-based line of each byte."""
-    return np.searchsorted(line_starts, positions, side="right") - 1
 
 
 def read_motions(program: Program) -> Motions:
@@ -202,16 +165,33 @@ def read_motions(program: Program) -> Motions:
     Lines with an X, Y or Z word move. Before the first motion word the default is rapid.
     """
     moving = np.flatnonzero(program.has("X") | program.has("Y") | program.has("Z"))
-    i_mm, j_mm = program.on_line("I")[moving], program.on_line("J")[moving]
-    neither = np.isnan(i_mm) & np.isnan(j_mm)
+    i_mm, j_mm = _centers(program, moving)
     return Motions(
         line=moving,
         x_mm=program.modal("X")[moving],
         y_mm=program.modal("Y")[moving],
-        mode=program.modal("G", MOTION_WORDS, start=0)[moving],
+        mode=program.modal("G", MOTION_WORDS, start=0)[moving].astype(np.int8),
         s=program.modal("S")[moving],
         feed_mm_per_min=program.modal("F")[moving],
-        beam=program.modal("M", (BEAM_CONSTANT, BEAM_DYNAMIC, BEAM_OFF), start=BEAM_OFF)[moving],
-        i_mm=np.where(neither, np.nan, np.nan_to_num(i_mm)),
-        j_mm=np.where(neither, np.nan, np.nan_to_num(j_mm)),
+        beam=program.modal("M", (BEAM_CONSTANT, BEAM_DYNAMIC, BEAM_OFF), start=BEAM_OFF)[moving].astype(np.int8),
+        i_mm=i_mm,
+        j_mm=j_mm,
+        z_mm=_heights(program, moving),
     )
+
+
+def _heights(program: Program, moving: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The height in force, 0 before the first word of it; a program without Z pays no memory for it."""
+    if not len(program.words("Z")[0]):
+        return np.broadcast_to(np.float64(0), len(moving))
+    return program.modal("Z", start=0.0)[moving]
+
+
+def _centers(program: Program, moving: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """From each move's start to its centre, as its line says; a program without arcs pays no memory for it."""
+    i_mm, j_mm = program.on_line("I")[moving], program.on_line("J")[moving]
+    neither = np.isnan(i_mm) & np.isnan(j_mm)
+    if neither.all():
+        nothing = np.broadcast_to(np.float64(np.nan), len(moving))
+        return nothing, nothing
+    return np.where(neither, np.nan, np.nan_to_num(i_mm)), np.where(neither, np.nan, np.nan_to_num(j_mm))

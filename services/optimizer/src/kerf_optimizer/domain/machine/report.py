@@ -12,6 +12,7 @@ from kerf_optimizer.domain.geometry import Bounds
 from kerf_optimizer.domain.machine.comparison import differs
 from kerf_optimizer.domain.machine.gcode import NEVER_UNATTENDED, wants_air
 from kerf_optimizer.domain.machine.layered_svg import printable
+from kerf_optimizer.domain.machine.timing import TimeEstimate
 from kerf_optimizer.domain.machine.work import Layer, Work
 from kerf_optimizer.domain.presets import UNVERIFIED, MachineProfile
 
@@ -20,7 +21,7 @@ SCHEMA = "kerf.plan-report/1"
 
 
 def write_report(
-    work: Work, estimated_seconds: float, files: Mapping[str, bytes], checks: Iterable[tuple[str, str, str]]
+    work: Work, time: TimeEstimate, files: Mapping[str, bytes], checks: Iterable[tuple[str, str, str]]
 ) -> bytes:
     """UTF-8 JSON with sorted keys. `files` by name; `checks` are name, verdict, detail. Same arguments, same bytes."""
     path = work.toolpath
@@ -36,7 +37,9 @@ def write_report(
         },
         "burn_bounds": _box(path.burn_bounds),
         "motion_bounds": _box(path.motion_bounds),
-        "estimated_seconds": estimated_seconds,
+        "estimated_seconds": time.expected_seconds,
+        "estimated_low_seconds": time.low_seconds,
+        "estimated_high_seconds": time.high_seconds,
         "burn_length_mm": float(path.length_mm[burning].sum()),
         "travel_length_mm": float(path.length_mm[~burning].sum()),
         "layers": [_layer(layer, work.machine) for layer in work.layers],
@@ -71,12 +74,14 @@ def _layer(layer: Layer, machine: MachineProfile) -> dict[str, Any]:
         "power_percent": layer.power_percent,
         "feed_mm_per_min": layer.feed_mm_per_min,
         "passes": layer.passes,
+        "z_step_mm": layer.z_step_mm,
         "interval_mm": layer.interval_mm,
         "overscan_mm": layer.overscan_mm,
         "energy_j_per_mm2_per_pass": energy,
         "air_assist": wants_air(layer, machine),
         "paths": len(layer.paths),
         "rasters": len(layer.rasters),
+        "grey": layer.grey.value if layer.grey else "",
         "preset": {
             "name": layer.preset.name,
             "source": layer.preset.source,

@@ -57,6 +57,11 @@ class TimeEstimate:
     simulated: bool = True
 
     @property
+    def between_seconds(self) -> tuple[float, float]:
+        """The ends of the interval."""
+        return self.low_seconds, self.high_seconds
+
+    @property
     def bounded_by(self) -> TimeBound:
         """The largest of the three parts."""
         parts = {
@@ -112,10 +117,10 @@ def estimate_seconds(path: Toolpath, machine: MachineProfile) -> float:
 
 
 def planner_settings(machine: MachineProfile) -> PlannerSettings:
-    """GRBL's settings on a machine whose profile knows one figure for both axes."""
+    """GRBL's settings on this machine."""
     return PlannerSettings(
-        max_rate_mm_per_min=(machine.max_feed_mm_per_min, machine.max_feed_mm_per_min),
-        acceleration_mm_per_s2=(machine.acceleration_mm_per_s2, machine.acceleration_mm_per_s2),
+        max_rate_mm_per_min=machine.axis_feeds_mm_per_min,
+        acceleration_mm_per_s2=machine.axis_accelerations_mm_per_s2,
         junction_deviation_mm=machine.junction_deviation_mm,
     )
 
@@ -164,10 +169,9 @@ def _chord_ends(path: Toolpath) -> tuple[NDArray[np.float64], NDArray[np.int64]]
 
 def _at_feed_seconds(program: MotionProgram, machine: MachineProfile) -> float:
     """Time of all steps at the speed asked for, rapid ones at the most that the axes allow."""
-    most = machine.max_feed_mm_per_min
     length_mm = np.hypot(program.step_mm[:, 0], program.step_mm[:, 1])
-    # The slower axis limits a slanted rapid move; both have the same limit, so the longer of the two decides.
-    rapid_minutes = np.abs(program.step_mm).max(axis=1, initial=0.0) / most
+    # The axis that takes longer limits a slanted rapid move.
+    rapid_minutes = (np.abs(program.step_mm) / np.array(machine.axis_feeds_mm_per_min)).max(axis=1, initial=0.0)
     with np.errstate(invalid="ignore"):
         minutes = np.where(np.isinf(program.feed_mm_per_min), rapid_minutes, length_mm / program.feed_mm_per_min)
     return float(minutes.sum() * 60)
@@ -189,6 +193,8 @@ def line_bytes(path: Toolpath) -> NDArray[np.int64]:
     if path.i_um is not None and path.j_um is not None:
         centers = _word_bytes(path.i_um, UM_PER_MM, 4) + _word_bytes(path.j_um, UM_PER_MM, 4)
         sizes += np.where(turn != 0, centers, 0)
+    if path.z_um is not None:
+        sizes[path.z_changes] += _word_bytes(path.z_um, UM_PER_MM, 4)[path.z_changes]
     return sizes
 
 

@@ -6,27 +6,85 @@ Machine coordinates are millimetres, origin at the front left corner of the bed,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kerf_optimizer.domain.geometry import Bounds, Path
-from kerf_optimizer.domain.machine.arcs import Points, Turns, arc_box, arc_length
+from kerf_optimizer.domain.machine.arcs import Points, Turns, arc_box, arc_length, arc_points
 from kerf_optimizer.domain.presets import MachineProfile, Material, OperationKind, Preset
+from kerf_optimizer.domain.rotary import Rotary
 
 UM_PER_MM = 1000
 """Machine files count in micrometres: 0.001 mm is what GRBL's and our numbers resolve."""
 
 
+WHITE = 255
+
+
+class GreyMeaning(Enum):
+    """What the powers of a picture's pixels mean."""
+
+    POWER = "power"
+    """Each pixel burns with its share of the operation's power."""
+    DEPTH = "depth"
+    """Each pixel burns in its share of the passes, the first ones, with all of the power."""
+
+
+def power_steps(s_value: int) -> NDArray[np.int32]:
+    """The step of power of each share 0–255 of `s_value`, int32 (256,): what burns at all gets one step or more."""
+    steps = np.floor(np.arange(256) * s_value / 255 + 0.5).astype(np.int32)
+    steps[1:] = np.maximum(steps[1:], 1)
+    return steps
+
+
+def depth_steps(passes: int) -> NDArray[np.uint8]:
+    """In how many passes a pixel of each share 0–255 burns, uint8 (256,)."""
+    return np.floor(np.arange(256) * passes / 255 + 0.5).astype(np.uint8)
+
+
 @dataclass(frozen=True, eq=False)
 class PlacedRaster:
-    """A 1-bit picture on the bed: `burn` bool (rows, columns), row 0 at the back; `left_mm`, `front_mm` of its box."""
+    """A picture on the bed: `burn` bool (rows, columns), row 0 at the back; `left_mm`, `front_mm` of its box.
+
+    `power` uint8 (rows, columns): the pixels' shares, 255 = all; None = all pixels that burn do so alike.
+    """
 
     burn: NDArray[np.bool_]
     pitch_mm: float
     left_mm: float
     front_mm: float
+    power: NDArray[np.uint8] | None = None
+
+    @property
+    def grey(self) -> NDArray[np.uint8]:
+        """As a picture shows it, uint8 (rows, columns): what burns most is black, what does not burn is white."""
+        return np.where(self.burn, 0, WHITE).astype(np.uint8) if self.power is None else WHITE - self.power
+
+    def mirrored(self) -> PlacedRaster:
+        """The picture mirrored left to right, in its box."""
+        power = None if self.power is None else np.fliplr(self.power)
+        return PlacedRaster(np.fliplr(self.burn), self.pitch_mm, self.left_mm, self.front_mm, power)
+
+    def turned(self, quarters: int, left_mm: float, front_mm: float) -> PlacedRaster:
+        """The picture turned counter-clockwise by quarters, its box elsewhere."""
+        power = None if self.power is None else np.rot90(self.power, quarters)
+        return PlacedRaster(np.rot90(self.burn, quarters), self.pitch_mm, left_mm, front_mm, power)
+
+
+@dataclass(frozen=True, eq=False)
+class Outlines:
+    """What the paths of a cut layer are left of, where edges that two of them share burn once.
+
+    `whole`: the paths as they were, closed ones set a part free. `piece_of` int64 (paths,): the whole of each path.
+    `freeing` int64 (wholes,): a path without which the whole is not free, −1 = none is left.
+    """
+
+    whole: tuple[Path, ...]
+    piece_of: NDArray[np.int64]
+    freeing: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +107,12 @@ class Layer:
     rgb: tuple[int, int, int]
     paths: tuple[Path, ...] = ()
     rasters: tuple[PlacedRaster, ...] = ()
+    grey: GreyMeaning | None = None
+    """What the powers of the rasters mean; None = they have none."""
+    z_step_mm: float = 0.0
+    """How far the head goes down after each pass."""
+    outlines: Outlines | None = None
+    """What the paths are left of; None = they are whole."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +122,9 @@ class Toolpath:
     All arrays have shape (n,): `x_um`, `y_um` int64 targets in micrometres; `s` int32, the beam's step of power during
     the move; `rapid` bool; `feed_mm_per_min` int32, 0 where rapid; `layer` int16, index into the layers, −1 for
     parking. Where there are arcs: `turn` int8, 0 = straight, −1 clockwise, 1 counter-clockwise, and `i_um`, `j_um`
-    int64, from an arc's start to its centre (0 where straight); None = all moves are straight.
+    int64, from an arc's start to its centre (0 where straight); None = all moves are straight. Where the head goes up
+    and down: `z_um` int64, its height during and after each move, 0 = the focus on the material's surface, negative =
+    below; it changes in rapid moves that go nowhere else. None = Z is not moved.
     """
 
     x_um: NDArray[np.int64]
@@ -70,6 +136,7 @@ class Toolpath:
     turn: NDArray[np.int8] | None = None
     i_um: NDArray[np.int64] | None = None
     j_um: NDArray[np.int64] | None = None
+    z_um: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.x_um)
@@ -88,6 +155,11 @@ class Toolpath:
     def arcs(self) -> NDArray[np.int64]:
         """Indices of the moves that are arcs, int64 (k,)."""
         return np.zeros(0, dtype=np.int64) if self.turn is None else np.flatnonzero(self.turn)
+
+    @cached_property
+    def z_changes(self) -> NDArray[np.int64]:
+        """Indices of the moves that change the height, int64 (k,)."""
+        return np.zeros(0, dtype=np.int64) if self.z_um is None else np.flatnonzero(np.diff(self.z_um, prepend=0))
 
     @property
     def burns(self) -> bool:
@@ -115,6 +187,24 @@ class Toolpath:
         (min_x, min_y), (max_x, max_y) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
         return Bounds(min_x, min_y, max_x, max_y)
 
+    def pieces_mm(self, moves: NDArray[np.int64], tolerance_mm: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Different moves as straight pieces (k, 2, 2) in machine millimetres, and the move of each, int64 (k,),
+        straight ones first.
+
+        Arcs become chords within the tolerance. The first move of all, which comes from nowhere, is left out.
+        """
+        points = np.stack([self.x_um, self.y_um], axis=1) / UM_PER_MM
+        moves = moves[moves > 0]
+        turns = np.zeros(len(moves), dtype=np.bool_) if self.turn is None else self.turn[moves] != 0
+        arcs, straight = moves[turns], moves[~turns]
+        pieces, owner = [np.stack([points[straight - 1], points[straight]], axis=1)], [straight]
+        if len(arcs):
+            for arc, start, end, center, turn in zip(arcs, *self._arc_ends_mm(arcs), strict=True):
+                chords = arc_points(start, end, center, int(turn), tolerance_mm)
+                pieces.append(np.stack([chords[:-1], chords[1:]], axis=1))
+                owner.append(np.full(len(chords) - 1, arc))
+        return np.concatenate(pieces), np.concatenate(owner)
+
     def _arc_ends_mm(self, arcs: NDArray[np.int64]) -> tuple[Points, Points, Points, Turns]:
         """Start, end, centre (k, 2) and turn of arcs."""
         assert self.turn is not None
@@ -137,3 +227,4 @@ class Work:
     layers: tuple[Layer, ...]
     toolpath: Toolpath
     warnings: tuple[str, ...]
+    rotary: Rotary | None = None

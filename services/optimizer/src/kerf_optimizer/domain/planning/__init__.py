@@ -4,7 +4,9 @@ from kerf_optimizer.domain.planning.burn import plan_burn
 from kerf_optimizer.domain.planning.spec import (
     Bounds,
     Check,
+    Contour,
     Corner,
+    GreyMeaning,
     Operation,
     OperationKind,
     OutputFormat,
@@ -23,7 +25,9 @@ from kerf_optimizer.domain.planning.spec import (
 __all__ = [
     "Bounds",
     "Check",
+    "Contour",
     "Corner",
+    "GreyMeaning",
     "Operation",
     "OperationKind",
     "OutputFormat",

@@ -63,11 +63,11 @@ def _corners(p: Points, tolerance_mm: float) -> NDArray[np.bool_]:
     return stays
 
 
-def without_repeats(paths: Sequence[Path], *, whole_paths: bool = False) -> tuple[Path, ...]:
+def without_repeats(paths: Sequence[Path]) -> tuple[Path, ...]:
     """Paths that burn each edge once: an edge that an earlier path has, or the same one, is left out.
 
     Edges count as equal if both ends are, to a micrometre, whatever the direction. A path that loses edges becomes open
-    pieces, which fill nothing and set nothing free. With `whole_paths` only paths go of which no edge is new.
+    pieces, which fill nothing and set nothing free.
     """
     if not paths:
         return ()
@@ -78,10 +78,7 @@ def without_repeats(paths: Sequence[Path], *, whole_paths: bool = False) -> tupl
     for path, ring in zip(paths, rings, strict=True):
         new = fresh[begin : begin + len(ring) - 1]
         begin += len(ring) - 1
-        if new.all() or (whole_paths and new.any()):
-            kept.append(path)
-        elif new.any():
-            kept.extend(_pieces(path, ring, new))
+        kept.extend(pieces_of(path, ring, new))
     return tuple(kept)
 
 
@@ -98,8 +95,12 @@ def _first_times(rings: Sequence[Points]) -> NDArray[np.bool_]:
     return fresh
 
 
-def _pieces(path: Path, ring: Points, new: NDArray[np.bool_]) -> list[Path]:
-    """What is left of a path that lost some edges: open pieces."""
+def pieces_of(path: Path, ring: Points, new: NDArray[np.bool_]) -> list[Path]:
+    """What is left of a path, along `ring`, of whose edges only some are `new`: itself, open pieces, or nothing."""
+    if new.all():
+        return [Path(ring[:-1] if path.closed else ring, path.closed, path.layer)]
+    if not new.any():
+        return []
     if path.closed:  # begin behind a lost edge, so that no piece is cut at the ring's seam
         turn = int(np.argmin(new)) + 1
         ring = np.concatenate([np.roll(ring[:-1], -turn, axis=0), ring[turn % (len(ring) - 1)][None]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,23 +26,33 @@ FIT_TOLERANCE_MM = 0.0005
 class SheetPlacement:
     """How the sheet lies on the bed: `matrix` (2, 2) and one `shifts_mm` (2,) per copy, both float64.
 
-    A point (x, y) of the sheet, y down, lies at matrix · (x, height − y) + shift.
+    A point (x, y) of a source, y down, lies at matrix · (x + border, height − border − y) + shift.
     """
 
     height_mm: float
+    border_mm: float
     matrix: NDArray[np.float64]
     shifts_mm: tuple[NDArray[np.float64], ...]
     quarters: int | None
     """Counter-clockwise quarter turns; None = rotated by something else."""
     mirror: bool
 
+    @property
+    def copies(self) -> int:
+        """How many there are."""
+        return len(self.shifts_mm)
+
     def paths(self, drawing: Drawing) -> tuple[Path, ...]:
         """The drawing's paths in machine coordinates, copy after copy."""
-        turned = [self._turn(path.points_mm) for path in drawing.paths]
+        return self.placed(drawing.paths)
+
+    def placed(self, paths: Sequence[Path]) -> tuple[Path, ...]:
+        """Paths of the sheet, which may lie in its border, in machine coordinates, copy after copy."""
+        turned = [self._turn(path.points_mm) for path in paths]
         return tuple(
             Path(points + shift, path.closed, path.layer)
             for shift in self.shifts_mm
-            for points, path in zip(turned, drawing.paths, strict=True)
+            for points, path in zip(turned, paths, strict=True)
         )
 
     def rasters(self, raster: Raster, field: str) -> tuple[PlacedRaster, ...]:
@@ -50,51 +60,56 @@ class SheetPlacement:
         if self.quarters is None:
             text = "a picture can be turned by multiples of 90 degrees only; turn it before optimizing it."
             raise InvalidArgument.of_field(field, text)
-        burn = np.fliplr(raster.burn) if self.mirror else raster.burn
-        burn = np.rot90(burn, self.quarters)
+        upright = PlacedRaster(raster.burn, raster.pitch_mm, 0.0, 0.0, raster.power)
+        turned = (upright.mirrored() if self.mirror else upright).turned(self.quarters, 0.0, 0.0)
         corners = self._turn(np.array([[0.0, 0.0], [raster.width_mm, raster.height_mm]]))
         left, front = corners.min(axis=0)
         return tuple(
-            PlacedRaster(burn, raster.pitch_mm, float(left + shift[0]), float(front + shift[1]))
+            replace(turned, left_mm=float(left + shift[0]), front_mm=float(front + shift[1]))
             for shift in self.shifts_mm
         )
 
     def _turn(self, points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-        upright = np.stack([points_mm[:, 0], self.height_mm - points_mm[:, 1]], axis=1)
+        x_mm, y_mm = (points_mm + self.border_mm).T
+        upright = np.stack([x_mm, self.height_mm - y_mm], axis=1)
         turned: NDArray[np.float64] = upright @ self.matrix.T
         return turned
 
 
-def default_placement(overscan_mm: float) -> Placement:
+def default_placement(overscan_x_mm: float, overscan_y_mm: float) -> Placement:
     """Where work goes that was not placed: at the front left, moved in so far that the overscan stays on the bed."""
-    return Placement(offset_x_mm=float(math.ceil(overscan_mm)))
+    return Placement(offset_x_mm=float(math.ceil(overscan_x_mm)), offset_y_mm=float(math.ceil(overscan_y_mm)))
 
 
 def place_sheet(
-    used: Sequence[Raster | Drawing], placement: Placement, machine: MachineProfile, limits: PlanLimits
+    used: Sequence[Raster | Drawing],
+    placement: Placement,
+    machine: MachineProfile,
+    limits: PlanLimits,
+    border_mm: float = 0.0,
 ) -> SheetPlacement:
-    """How the smallest sheet that holds all `used` sources lies on the bed.
+    """How the smallest sheet that holds all `used` sources, and a border around them, lies on the bed.
 
     Raises InvalidArgument naming `placement.<field>` for figures out of range.
     """
-    _check_figures(placement, machine)
+    check_figures(placement, machine)
     copies_x, copies_y = max(1, placement.copies_x), max(1, placement.copies_y)
     if copies_x * copies_y > limits.max_copies:
         text = f"{copies_x} × {copies_y} copies are more than {limits.max_copies}."
         raise InvalidArgument.of_field("placement.copies_x", text, reason="PLAN_TOO_LARGE")
-    width_mm = max(source.width_mm for source in used)
-    height_mm = max(source.height_mm for source in used)
+    width_mm = max(source.width_mm for source in used) + 2 * border_mm
+    height_mm = max(source.height_mm for source in used) + 2 * border_mm
     matrix, quarters = _matrix(placement)
     corners = np.array([[0, 0], [width_mm, 0], [0, height_mm], [width_mm, height_mm]], dtype=np.float64) @ matrix.T
     low, size = corners.min(axis=0), np.ptp(corners, axis=0)
     counts = np.array([copies_x, copies_y])
     pitch = size + placement.gap_mm
     total = pitch * counts - placement.gap_mm
-    origin = _origin(placement, machine, total)
+    origin = sheet_origin(placement, machine, total)
     shifts = tuple(
         origin - low + pitch * np.array([column, row]) for row in range(copies_y) for column in range(copies_x)
     )
-    return SheetPlacement(height_mm, matrix, shifts, quarters, placement.mirror)
+    return SheetPlacement(height_mm, border_mm, matrix, shifts, quarters, placement.mirror)
 
 
 def _matrix(placement: Placement) -> tuple[NDArray[np.float64], int | None]:
@@ -109,8 +124,8 @@ def _matrix(placement: Placement) -> tuple[NDArray[np.float64], int | None]:
     return np.array([[cosine * flip, -sine], [sine * flip, cosine]]), quarters
 
 
-def _origin(placement: Placement, machine: MachineProfile, total: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Front left corner of the box of all copies."""
+def sheet_origin(placement: Placement, machine: MachineProfile, total: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Front left corner on the bed of a box of the size `total` (2,)."""
     bed = np.array([machine.bed_width_mm, machine.bed_height_mm])
     offset = np.array([placement.offset_x_mm, placement.offset_y_mm])
     if placement.corner is Corner.CENTER:
@@ -121,7 +136,8 @@ def _origin(placement: Placement, machine: MachineProfile, total: NDArray[np.flo
     return np.where(np.array([right, back]), bed - total - offset, offset)
 
 
-def _check_figures(placement: Placement, machine: MachineProfile) -> None:
+def check_figures(placement: Placement, machine: MachineProfile) -> None:
+    """Raise InvalidArgument naming `placement.<field>` for figures out of range."""
     for field, value, low, high in (
         ("offset_x_mm", placement.offset_x_mm, -MAX_OFFSET_MM, MAX_OFFSET_MM),
         ("offset_y_mm", placement.offset_y_mm, -MAX_OFFSET_MM, MAX_OFFSET_MM),

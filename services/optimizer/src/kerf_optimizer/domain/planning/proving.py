@@ -43,7 +43,7 @@ def prove_work(
     """
     check_cancelled()
     time = estimate_time(work.toolpath, work.machine, check_cancelled)
-    gcode = write_gcode(work, time.expected_seconds)
+    gcode = write_gcode(work, time.expected_seconds, time.between_seconds)
     if len(gcode) > limits.max_gcode_bytes:
         text = f"the G-code would have {len(gcode)} bytes, more than {limits.max_gcode_bytes}; use a lower dpi."
         raise InvalidArgument.of_field("operations", text, reason="PLAN_TOO_LARGE")
@@ -51,7 +51,7 @@ def prove_work(
     proofs = [Proof(check.name, True, check.detail) for check in check_gcode(gcode, work, style)]
     check_cancelled()
     wanted = tuple(dict.fromkeys(outputs or USUAL_FORMATS))
-    made, proofs = make_outputs(work, gcode, proofs, time.expected_seconds, frozenset(wanted), options, check_cancelled)
+    made, proofs = make_outputs(work, gcode, proofs, time, frozenset(wanted), options, check_cancelled)
     files = [PlannedFile(f, f.filename, f.media_type, made[f].data, made[f].size_px) for f in wanted]
     return PlannedBurn(files, _report(work, time, gcode, proofs))
 
@@ -78,6 +78,11 @@ def _report(work: Work, time: TimeEstimate, gcode: bytes, proofs: Sequence[Proof
 
 def _warnings(work: Work, time: TimeEstimate) -> list[str]:
     warnings = []
+    if len(work.toolpath.z_changes):
+        warnings.append(
+            f"Z moves {len(work.toolpath.z_changes)} times; how long that takes is not in the estimate. Check that the "
+            "nozzle clears the work, and set Z0 where the focus is on its surface."
+        )
     if time.serial_seconds > SERIAL_SHARE_TO_WARN * time.expected_seconds:
         warnings.append(
             "The G-code is denser than a serial line of 115200 baud carries, which makes up "

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 
 from kerf_core.errors import InvalidArgument
 from kerf_optimizer.domain.geometry import Drawing, Raster
-from kerf_optimizer.domain.planning.spec import Operation, OperationKind, ScanStyle
-from kerf_optimizer.domain.presets import MachineProfile, Material, Preset
+from kerf_optimizer.domain.machine.work import GreyMeaning
+from kerf_optimizer.domain.planning.contour import check_contour
+from kerf_optimizer.domain.planning.greys import check_grey
+from kerf_optimizer.domain.planning.spec import DEFAULT_MACHINE, Contour, Operation, OperationKind, PlanSpec, ScanStyle
+from kerf_optimizer.domain.presets import MachineProfile, Material, Preset, check_profile, machine_profile
 
 RUN_ORDER = (OperationKind.ENGRAVE_RASTER, OperationKind.ENGRAVE_FILL, OperationKind.SCORE, OperationKind.CUT)
 """Engraving first: a part that was cut out may have moved. The two kinds of engraving keep the order they came in."""
@@ -18,6 +21,7 @@ MAX_PASSES = 20
 MIN_INTERVAL_MM = 0.01
 MAX_INTERVAL_MM = 5.0
 MAX_OPERATIONS = 16
+MAX_Z_STEP_MM = 10.0
 MAX_SCAN_ANGLE_DEG = 360.0
 _LAYER = re.compile(r"[A-Za-z0-9_-]{0,64}")
 _TAKEN_LAYERS = frozenset({"0", "defpoints"})
@@ -48,6 +52,14 @@ class Resolved:
     interval_mm: float
     overscan_mm: float
     scan: ScanStyle
+    grey: GreyMeaning | None = None
+    contour: Contour | None = None
+    z_step_mm: float = 0.0
+
+
+def planned_machine(spec: PlanSpec) -> MachineProfile:
+    """The machine of a plan: the caller's own, or the catalogue's. Raises InvalidArgument for one that cannot be."""
+    return check_profile(spec.profile) if spec.profile else machine_profile(spec.machine or DEFAULT_MACHINE)
 
 
 def resolve_operations(
@@ -88,7 +100,9 @@ def _source(operation: Operation, sources: Sequence[Raster | Drawing], field: st
         raise InvalidArgument.of_field(
             f"{field}.kind", "engrave-raster needs a 1-bit picture, and the source is paths."
         )
-    if operation.kind is not OperationKind.ENGRAVE_RASTER and not isinstance(source, Drawing):
+    if operation.contour is not None:
+        check_contour(operation.contour, operation.kind, f"{field}.contour")
+    elif operation.kind is not OperationKind.ENGRAVE_RASTER and not isinstance(source, Drawing):
         text = f"{operation.kind.value} needs paths, and the source is a picture; vectorize it first."
         raise InvalidArgument.of_field(f"{field}.kind", text)
     return source
@@ -122,6 +136,7 @@ def _resolve(
     most = machine.max_feed_mm_per_min
     speed = _override(operation.speed_mm_per_min, preset.speed_mm_per_min, most, f"{field}.speed_mm_per_min")
     passes = int(_override(operation.passes, preset.passes, MAX_PASSES, f"{field}.passes"))
+    check_grey(operation, source, machine, passes, field)
     interval_mm = _interval(operation, preset, source, f"{field}.interval_mm")
     s_value = round(power_percent / 100 * machine.s_max)
     feed = max(1, math.floor(speed + 0.5))
@@ -131,6 +146,7 @@ def _resolve(
     times = passes * len(operation.scan.angles_deg)
     _check_energy(field, machine, material, s_value / machine.s_max * 100, feed, times, interval_mm)
     engraving = operation.kind in (OperationKind.ENGRAVE_RASTER, OperationKind.ENGRAVE_FILL)
+    scan = _scan(operation, f"{field}.scan")
     return Resolved(
         index=index,
         input=operation.input,
@@ -143,9 +159,31 @@ def _resolve(
         feed_mm_per_min=feed,
         passes=passes,
         interval_mm=interval_mm,
-        overscan_mm=overscan_mm(feed, machine) if engraving else 0.0,
-        scan=_scan(operation, f"{field}.scan"),
+        overscan_mm=max(machine.run_up_mm(feed, angle) for angle in scan.angles_deg) if engraving else 0.0,
+        scan=scan,
+        grey=operation.grey,
+        contour=operation.contour,
+        z_step_mm=_z_step(operation.z_step_mm, passes, machine, material, f"{field}.z_step_mm"),
     )
+
+
+def _z_step(z_step_mm: float, passes: int, machine: MachineProfile, material: Material, field: str) -> float:
+    """How far the head goes down after each pass: never deeper than the material is thick."""
+    if z_step_mm == 0:
+        return 0.0
+    if not machine.has_z:
+        raise InvalidArgument.of_field(field, f"{machine.name} does not move Z.", reason="NO_Z_AXIS")
+    if not math.isfinite(z_step_mm) or not 0 < z_step_mm <= MAX_Z_STEP_MM:
+        raise InvalidArgument.of_field(field, f"{z_step_mm:g} is outside 0 to {MAX_Z_STEP_MM:g}.")
+    if passes == 1:
+        raise InvalidArgument.of_field(field, "the head goes down between passes, and there is only one.")
+    depth_mm = (passes - 1) * z_step_mm
+    if depth_mm > material.thickness_mm:
+        text = (
+            f"{passes} passes would go down by {depth_mm:g} mm; {material.name} is {material.thickness_mm:g} mm thick."
+        )
+        raise InvalidArgument.of_field(field, text)
+    return z_step_mm
 
 
 def _scan(operation: Operation, field: str) -> ScanStyle:
@@ -157,12 +195,6 @@ def _scan(operation: Operation, field: str) -> ScanStyle:
         text = f"a picture is scanned at multiples of 90 degrees, not {angle:g}: along its rows or its columns."
         raise InvalidArgument.of_field(f"{field}.angle_deg", text)
     return operation.scan
-
-
-def overscan_mm(feed_mm_per_min: float, machine: MachineProfile) -> float:
-    """Run-up that the head needs to reach its feed: v² / 2a, rounded up to 0.1 mm."""
-    speed_mm_per_s = feed_mm_per_min / 60
-    return math.ceil(speed_mm_per_s**2 / (2 * machine.acceleration_mm_per_s2) * 10) / 10
 
 
 def _preset(

@@ -18,6 +18,7 @@ from kerf_optimizer.domain.geometry import Path
 from kerf_optimizer.domain.machine.work import UM_PER_MM, PlacedRaster
 
 MIN_JUMP_UM = 5000
+WHOLE = 255
 JUMP_OVERSCANS = 4
 """A gap is jumped if it is wider than four overscans and 5 mm: below, stopping costs more than it saves."""
 
@@ -26,13 +27,15 @@ JUMP_OVERSCANS = 4
 class Stretches:
     """Stretches that burn, int64 (n,) each in micrometres, sorted by `row`, then `start_um` < `end_um`.
 
-    Stretches of one row do not overlap; all with the same `row` have the same `y_um`.
+    Stretches of one row do not overlap; all with the same `row` have the same `y_um`. `share` uint8 (n,): with how much
+    of the power each burns, 255 = all; None = all with all.
     """
 
     row: NDArray[np.int64]
     y_um: NDArray[np.int64]
     start_um: NDArray[np.int64]
     end_um: NDArray[np.int64]
+    share: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.row)
@@ -51,7 +54,7 @@ class Arcs:
 class Moves:
     """Moves of one kind of work, arrays (n,): targets in micrometres, whether the beam is on, whether rapid.
 
-    `arcs` None = all are straight.
+    `arcs` None = all are straight; `share` as of `Stretches`, of no meaning where the beam is off.
     """
 
     x_um: NDArray[np.int64]
@@ -59,29 +62,40 @@ class Moves:
     burns: NDArray[np.bool_]
     rapid: NDArray[np.bool_]
     arcs: Arcs | None = None
+    share: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.x_um)
+
+    def between(self, begin: int, end: int) -> Moves:
+        """Some of the moves."""
+        some = slice(begin, end)
+        arcs = self.arcs and Arcs(self.arcs.turn[some], self.arcs.i_um[some], self.arcs.j_um[some])
+        share = None if self.share is None else self.share[some]
+        return Moves(self.x_um[some], self.y_um[some], self.burns[some], self.rapid[some], arcs, share)
 
 
 def raster_stretches(raster: PlacedRaster, interval_mm: float) -> Stretches:
     """The burning stretches of a picture, from front to back.
 
     A line lies in the middle of each `interval_mm`, counted from the front; it takes the pixel row it falls into, so
-    that with the interval at the pitch each row of pixels burns exactly once.
+    that with the interval at the pitch each row of pixels burns exactly once. A stretch ends where the power changes.
     """
     rows, columns = raster.burn.shape
     lines = max(1, round(rows * raster.pitch_mm / interval_mm))
     middle_mm = (np.arange(lines) + 0.5) * interval_mm
     pixel_row = rows - 1 - np.minimum((middle_mm / raster.pitch_mm).astype(np.int64), rows - 1)
-    padded = np.zeros((lines, columns + 2), dtype=np.int8)
-    padded[:, 1:-1] = raster.burn[pixel_row]
-    edges = np.diff(padded, axis=1)
-    row, start = np.nonzero(edges == 1)
-    end = np.nonzero(edges == -1)[1]
+    padded = np.zeros((lines, columns + 2), dtype=np.uint8)
+    padded[:, 1:-1] = (raster.burn if raster.power is None else raster.power)[pixel_row]
+    row, start = np.nonzero(padded[:, 1:] != padded[:, :-1])
+    share = padded[row, start + 1]
+    # A line begins and ends with pixels that do not burn: what burns always has a next edge, on its own line.
+    burning = np.flatnonzero(share)
+    row, start, end, share = row[burning].astype(np.int64), start[burning], start[burning + 1], share[burning]
     column_um = np.rint((raster.left_mm + np.arange(columns + 1) * raster.pitch_mm) * UM_PER_MM).astype(np.int64)
     line_um = np.rint((raster.front_mm + middle_mm) * UM_PER_MM).astype(np.int64)
-    return _cleaned(row.astype(np.int64), line_um[row], column_um[start], column_um[end])
+    shares = None if raster.power is None else share
+    return _cleaned(Stretches(row, line_um[row], column_um[start], column_um[end], shares))
 
 
 def turned_raster(raster: PlacedRaster) -> PlacedRaster:
@@ -90,7 +104,7 @@ def turned_raster(raster: PlacedRaster) -> PlacedRaster:
     A point (x, y) becomes (y, −x); lines along X there are lines along Y here.
     """
     width_mm = raster.burn.shape[1] * raster.pitch_mm
-    return PlacedRaster(np.rot90(raster.burn, -1), raster.pitch_mm, raster.front_mm, -(raster.left_mm + width_mm))
+    return raster.turned(-1, raster.front_mm, -(raster.left_mm + width_mm))
 
 
 def hatch_stretches(paths: Sequence[Path], interval_mm: float, angle_deg: float = 0.0) -> Stretches:
@@ -119,20 +133,22 @@ def hatch_stretches(paths: Sequence[Path], interval_mm: float, angle_deg: float 
     order = np.lexsort((x_mm, line))
     line, x_um = line[order], np.rint(x_mm[order] * UM_PER_MM).astype(np.int64)
     y_um = np.rint((line[::2] + 0.5) * interval_mm * UM_PER_MM).astype(np.int64)
-    return _cleaned(line[::2], y_um, x_um[::2], x_um[1::2])
+    return _cleaned(Stretches(line[::2], y_um, x_um[::2], x_um[1::2]))
 
 
-def _cleaned(
-    row: NDArray[np.int64], y_um: NDArray[np.int64], start_um: NDArray[np.int64], end_um: NDArray[np.int64]
-) -> Stretches:
-    """Without stretches of no length, and with stretches that touch made one."""
-    keep = end_um > start_um
-    row, y_um, start_um, end_um = row[keep], y_um[keep], start_um[keep], end_um[keep]
+def _cleaned(raw: Stretches) -> Stretches:
+    """Without stretches of no length, and with stretches that touch made one unless their power differs."""
+    keep = raw.end_um > raw.start_um
+    row, y_um, start_um, end_um = raw.row[keep], raw.y_um[keep], raw.start_um[keep], raw.end_um[keep]
+    share = None if raw.share is None else raw.share[keep]
     if not len(row):
-        return Stretches(row, y_um, start_um, end_um)
+        return Stretches(row, y_um, start_um, end_um, share)
     joins = (np.diff(row) == 0) & (start_um[1:] <= end_um[:-1])
+    if share is not None:
+        joins &= share[1:] == share[:-1]
     begins, ends = np.append(True, ~joins), np.append(~joins, True)
-    return Stretches(row[begins], y_um[begins], start_um[begins], end_um[ends])
+    shares = None if share is None else share[begins]
+    return Stretches(row[begins], y_um[begins], start_um[begins], end_um[ends], shares)
 
 
 def _rotation(angle_deg: float) -> NDArray[np.float64]:
@@ -163,12 +179,19 @@ def scan_moves(stretches: Stretches, overscan_mm: float, *, angle_deg: float = 0
     x_um[head_at + 1] = runs.enter_um[runs.opens]
     x_um[burn_at] = runs.leave_um
     burns[burn_at] = True
+    share = np.zeros(total, dtype=np.uint8)
+    share[burn_at] = runs.share
     next_enter = np.append(runs.enter_um[1:], 0)
     x_um[burn_at + 1] = np.where(runs.closes, runs.leave_um + runs.direction * overscan_um, next_enter)
     y_um[:] = np.repeat(runs.y_um, size)
     if angle_deg:
         x_um, y_um = np.rint(_rotation(angle_deg) @ np.stack([x_um, y_um])).astype(np.int64)
-    return Moves(x_um, y_um, burns, rapid)
+    if stretches.share is None:
+        return Moves(x_um, y_um, burns, rapid)
+    # Where one power follows another without a gap, the beam stays on.
+    moves = np.ones(total, dtype=np.bool_)
+    moves[burn_at + 1] = runs.closes | (next_enter != runs.leave_um)
+    return Moves(x_um[moves], y_um[moves], burns[moves], rapid[moves], share=share[moves])
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +204,7 @@ class _Runs:
     direction: NDArray[np.int64]
     opens: NDArray[np.bool_]
     closes: NDArray[np.bool_]
+    share: NDArray[np.uint8]
 
 
 def _in_travel_order(stretches: Stretches, jump_um: int, both_ways: bool) -> _Runs:
@@ -201,4 +225,5 @@ def _in_travel_order(stretches: Stretches, jump_um: int, both_ways: bool) -> _Ru
         direction=np.where(back, -1, 1).astype(np.int64),
         opens=np.concatenate([edge, breaks]),
         closes=np.concatenate([breaks, edge]),
+        share=np.full(len(row), WHOLE, dtype=np.uint8) if stretches.share is None else stretches.share[order],
     )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
+from kerf_core.errors import InvalidArgument
+from kerf_optimizer.domain.drawings import MadeDrawing
 from kerf_optimizer.domain.geometry import Bounds
 from kerf_optimizer.domain.machine.formats import OutputFormat
 from kerf_optimizer.domain.machine.timing import TimeEstimate
+from kerf_optimizer.domain.machine.work import GreyMeaning
+from kerf_optimizer.domain.nesting import Nesting, NestingLimits
 from kerf_optimizer.domain.presets import MachineProfile, OperationKind, Preset
+from kerf_optimizer.domain.rotary import Rotary
 
 DEFAULT_MACHINE = "grbl-diode-10w"
 DEFAULT_TITLE = "kerf job"
@@ -17,7 +22,9 @@ MIB = 1024 * 1024
 __all__ = [
     "Bounds",
     "Check",
+    "Contour",
     "Corner",
+    "GreyMeaning",
     "Operation",
     "OperationKind",
     "OutputFormat",
@@ -86,8 +93,20 @@ class PathStyle:
 
 
 @dataclass(frozen=True)
+class Contour:
+    """A line around what an input burns, `distance_mm` outwards; `keep_holes` = also inside, around its holes."""
+
+    distance_mm: float
+    keep_holes: bool = False
+
+
+@dataclass(frozen=True)
 class Operation:
-    """One pass over one input. Zero and "" mean the preset's; `input` is an index into the sources."""
+    """One pass over one input. Zero and "" mean the preset's; `input` is an index into the sources.
+
+    `grey` None = a picture must be black and white. `drawing` is an index into the plan's drawings and goes before
+    `input`.
+    """
 
     input: int
     kind: OperationKind
@@ -98,6 +117,10 @@ class Operation:
     interval_mm: float = 0.0
     layer: str = ""
     scan: ScanStyle = ScanStyle()
+    grey: GreyMeaning | None = None
+    drawing: int | None = None
+    contour: Contour | None = None
+    z_step_mm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -127,7 +150,9 @@ class PlanSpec:
 
     `placement` None = at the front left, moved in just so far that the overscan stays on the bed; `outputs` () = the
     usual five. `profile` is a machine of the caller's own, which stands for `machine` and knows only `presets`; these
-    go before the catalogue's. `frame_power_percent` 0 = the frame file keeps the beam off.
+    go before the catalogue's. `frame_power_percent` 0 = the frame file keeps the beam off. `drawings` are what kerf
+    draws itself; `nesting` None = all sources lie on one sheet, which may be repeated; otherwise each part is placed by
+    itself. `rotary` stands in place of Y. `warnings` are what was found before the plan began.
     """
 
     material: str
@@ -140,6 +165,10 @@ class PlanSpec:
     profile: MachineProfile | None = None
     presets: tuple[Preset, ...] = ()
     frame_power_percent: float = 0.0
+    drawings: tuple[MadeDrawing, ...] = ()
+    nesting: Nesting | None = None
+    rotary: Rotary | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,6 +183,9 @@ class PlanLimits:
     max_nodes: int = 1_000_000
     """Nodes of all paths of all copies of one operation."""
     max_copies: int = 1_000
+    max_contour_nodes: int = 100_000
+    """Nodes of a drawing that a contour goes around."""
+    nesting: NestingLimits = field(default_factory=NestingLimits)
     max_scan_pixels: int = 60_000_000
     """Pixels of one picture, counted along the scan lines."""
 
@@ -204,3 +236,8 @@ class PlannedBurn:
 
     files: list[PlannedFile]
     report: PlanReport
+
+
+def too_large(text: str, field: str = "operations") -> InvalidArgument:
+    """The error of a plan over one of its limits."""
+    return InvalidArgument.of_field(field, f"{text}.", reason="PLAN_TOO_LARGE")

@@ -16,9 +16,10 @@ from kerf_optimizer.domain.geometry import Path
 from kerf_optimizer.domain.machine.lint_rules import LintRules
 from kerf_optimizer.domain.machine.linter import lint
 from kerf_optimizer.domain.machine.reader import Motions, read_motions, read_program
-from kerf_optimizer.domain.machine.work import UM_PER_MM, Layer, PlacedRaster, Work
+from kerf_optimizer.domain.machine.work import UM_PER_MM, Layer, Work
 from kerf_optimizer.domain.planning.cover import burnt_points, check_cover
 from kerf_optimizer.domain.planning.following import AS_DRAWN
+from kerf_optimizer.domain.planning.pixels import check_rasters
 from kerf_optimizer.domain.planning.spec import Check, OperationKind, PathStyle, Verdict
 
 TOLERANCE_UM = 2
@@ -55,7 +56,7 @@ def check_gcode(gcode: bytes, work: Work, style: PathStyle = AS_DRAWN) -> list[C
         if follows and (style.arc_tolerance_mm > 0 or style.overcut_mm > 0):
             checks.append(check_cover(layer, burnt_points(motions, np.flatnonzero(motions.burning)[mine]), style))
         else:
-            checks.append(_check_layer(layer, starts[mine], ends[mine]))
+            checks.append(_check_layer(layer, starts[mine], ends[mine], motions.s[motions.burning][mine]))
     return checks
 
 
@@ -83,6 +84,9 @@ def _check_moves(motions: Motions, work: Work) -> Check:
     feeding = ~path.rapid
     if not np.array_equal(motions.feed_mm_per_min[feeding], path.feed_mm_per_min[feeding]):
         raise _differs("gcode-read-back", "the feed of a move differs")
+    z_um = 0 if path.z_um is None else path.z_um
+    if not np.array_equal(np.rint(motions.z_mm * UM_PER_MM), np.broadcast_to(z_um, len(path))):
+        raise _differs("gcode-read-back", "the height of a move differs")
     detail = f"{len(path)} moves: targets within {off_um:.3f} µm, order, power and feed equal"
     return Check("gcode-read-back", Verdict.PASSED, detail)
 
@@ -94,66 +98,15 @@ def _burnt(motions: Motions) -> tuple[Segments, Segments]:
     return targets[np.maximum(burning - 1, 0)], targets[burning]
 
 
-def _check_layer(layer: Layer, starts: Segments, ends: Segments) -> Check:
+def _check_layer(layer: Layer, starts: Segments, ends: Segments, s: NDArray[np.float64]) -> Check:
     name = f"geometry:{layer.name}"
     if layer.kind is OperationKind.ENGRAVE_RASTER:
-        detail = _check_rasters(name, layer, starts, ends)
+        detail = check_rasters(name, layer, starts, ends, np.rint(s).astype(np.int64))
     elif layer.kind is OperationKind.ENGRAVE_FILL:
         detail = _check_hatch(name, layer.paths, starts, ends)
     else:
         detail = _check_edges(name, layer, starts, ends)
     return Check(name, Verdict.PASSED, detail)
-
-
-def _check_rasters(name: str, layer: Layer, starts: Segments, ends: Segments) -> str:
-    """Paint what burns onto pixels again and compare with the picture, for each copy."""
-    middle_mm = (starts + ends) / (2 * UM_PER_MM)
-    claimed = 0
-    for raster in layer.rasters:
-        low = np.array([raster.left_mm, raster.front_mm])
-        high = low + np.array(raster.burn.shape[::-1]) * raster.pitch_mm
-        inside = ((middle_mm > low) & (middle_mm < high)).all(axis=1)
-        claimed += int(inside.sum())
-        if not _is_painted(raster, layer, starts[inside], ends[inside]):
-            raise _differs(name, "the burnt pixels are not the picture's")
-    if claimed != len(starts):
-        raise _differs(name, "something burns outside the picture")
-    return f"{len(layer.rasters)} picture(s) painted again from the G-code, every pixel equal, {layer.passes} pass(es)"
-
-
-def _is_painted(raster: PlacedRaster, layer: Layer, starts: Segments, ends: Segments) -> bool:
-    """Whether each pixel burns once per pass along its row, along its column, or both, and nothing else does."""
-    along_x, along_y = starts[:, 1] == ends[:, 1], starts[:, 0] == ends[:, 0]
-    if not (along_x | along_y).all() or (raster.burn.any() and not len(starts)):
-        return False
-    painted, meant = _painted(raster, layer.interval_mm, starts[along_x], ends[along_x])
-    rows_right = np.array_equal(painted, meant * (layer.passes if along_x.any() else 0))
-    # Seen with the head tilted to the right, columns are rows: (x, y) becomes (y, -x).
-    tilted_starts = np.stack([starts[along_y, 1], -starts[along_y, 0]], axis=1)
-    tilted_ends = np.stack([ends[along_y, 1], -ends[along_y, 0]], axis=1)
-    right_mm = raster.left_mm + raster.burn.shape[1] * raster.pitch_mm
-    tilted = PlacedRaster(raster.burn[::-1].T, raster.pitch_mm, raster.front_mm, -right_mm)
-    painted, meant = _painted(tilted, layer.interval_mm, tilted_starts, tilted_ends)
-    return rows_right and np.array_equal(painted, meant * (layer.passes if along_y.any() else 0))
-
-
-def _painted(
-    raster: PlacedRaster, interval_mm: float, starts: Segments, ends: Segments
-) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    """How often each pixel of each scan line burns, and the picture along these lines; int16 (lines, columns)."""
-    rows, columns = raster.burn.shape
-    lines = max(1, round(rows * raster.pitch_mm / interval_mm))
-    line = np.floor((starts[:, 1] / UM_PER_MM - raster.front_mm) / interval_mm).astype(np.int64)
-    x_mm = np.sort(np.stack([starts[:, 0], ends[:, 0]], axis=1), axis=1) / UM_PER_MM
-    column = np.rint((x_mm - raster.left_mm) / raster.pitch_mm).astype(np.int64)
-    if ((line < 0) | (line >= lines)).any() or (column < 0).any() or (column > columns).any():
-        raise _differs("raster", "something burns outside the picture")
-    steps = np.zeros((lines, columns + 1), dtype=np.int16)
-    np.add.at(steps, (line, column[:, 0]), 1)
-    np.add.at(steps, (line, column[:, 1]), -1)
-    row = np.floor((np.arange(lines) + 0.5) * interval_mm / raster.pitch_mm).astype(np.int64)
-    meant = raster.burn[::-1][np.minimum(row, rows - 1)].astype(np.int16)
-    return np.cumsum(steps, axis=1, dtype=np.int16)[:, :-1], meant
 
 
 def _check_edges(name: str, layer: Layer, starts: Segments, ends: Segments) -> str:

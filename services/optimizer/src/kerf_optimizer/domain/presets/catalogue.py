@@ -115,8 +115,8 @@ def materials() -> list[Material]:
     return list(_catalogue().materials.values())
 
 
-def list_presets(machine: str = "", material: str = "") -> list[Preset]:
-    """Presets in order of their names, of one machine and one material or of all ("").
+def list_presets(machine: str = "", material: str = "", kind: OperationKind | None = None) -> list[Preset]:
+    """Presets in order of their names, of one machine, one material and one kind or of all ("", None).
 
     Raises InvalidArgument for a machine or a material that nobody knows; a blocked material has no presets.
     """
@@ -125,7 +125,9 @@ def list_presets(machine: str = "", material: str = "") -> list[Preset]:
     if material and material not in _catalogue().materials:
         raise _unknown("material", material, list(_catalogue().materials), "MATERIAL_UNKNOWN")
     presets = _catalogue().presets.values()
-    return [p for p in presets if machine in ("", p.machine) and material in ("", p.material)]
+    return [
+        p for p in presets if machine in ("", p.machine) and material in ("", p.material) and kind in (None, p.kind)
+    ]
 
 
 def get_preset(name: str) -> Preset:

@@ -92,6 +92,10 @@ def read_grbl_dump(text: str, head: LaserHead) -> DumpedMachine:
         required_settings=required_settings(dialect, s_max),
         focus_note="Set the focus on the material's surface; wear glasses for this wavelength.",
         air_assist=head.air_assist,
+        max_feed_x_mm_per_min=settings[110],
+        max_feed_y_mm_per_min=settings[111],
+        acceleration_x_mm_per_s2=settings[120],
+        acceleration_y_mm_per_s2=settings[121],
     )
     return DumpedMachine(_checked(profile), _notes(settings, head))
 
@@ -133,6 +137,10 @@ def _checked(profile: MachineProfile) -> MachineProfile:
         "s_max": "dump.$30",
         "max_feed_mm_per_min": "dump.$110 or $111",
         "acceleration_mm_per_s2": "dump.$120 or $121",
+        "max_feed_x_mm_per_min": "dump.$110",
+        "max_feed_y_mm_per_min": "dump.$111",
+        "acceleration_x_mm_per_s2": "dump.$120",
+        "acceleration_y_mm_per_s2": "dump.$121",
         "bed_width_mm": "dump.$130",
         "bed_height_mm": "dump.$131",
         "junction_deviation_mm": "dump.$11",
@@ -157,5 +165,7 @@ def _notes(settings: Mapping[int, float], head: LaserHead) -> tuple[str, ...]:
     if head.constant_power and settings[32] == 1:
         notes.append("Constant power (M3) burns deeper where the head slows down; M4 does not.")
     if not math.isclose(settings[110], settings[111]) or not math.isclose(settings[120], settings[121]):
-        notes.append("X and Y differ in speed or acceleration: the slower figures are taken for both.")
+        notes.append(
+            "X and Y differ in speed or acceleration: feeds stay below what both reach; each is planned as it is."
+        )
     return tuple(notes)

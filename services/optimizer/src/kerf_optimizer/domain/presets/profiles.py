@@ -12,6 +12,7 @@ from kerf_core.errors import InvalidArgument, Violation
 MAX_NAME = 64
 MAX_TEXT = 200
 MAX_REQUIRED_SETTINGS = 12
+ROUNDING = 1e-9
 _NAME = re.compile(rf"[a-z0-9][a-z0-9-]{{0,{MAX_NAME - 1}}}")
 _PLAIN = re.compile(rf"[A-Za-z0-9 .,:;=_+/$-]{{0,{MAX_TEXT}}}")
 """What a required setting may be made of: it is repeated in comments of the G-code."""
@@ -27,7 +28,15 @@ _RANGES = {
     "spot_y_mm": (0.005, 2.0),
     "junction_deviation_mm": (0.0, 2.0),
     "min_power_percent": (0.0, 50.0),
+    "rotary_steps_per_turn": (0.0, 1_000_000.0),
 }
+_AXES = {
+    "max_feed_x_mm_per_min": "max_feed_mm_per_min",
+    "max_feed_y_mm_per_min": "max_feed_mm_per_min",
+    "acceleration_x_mm_per_s2": "acceleration_mm_per_s2",
+    "acceleration_y_mm_per_s2": "acceleration_mm_per_s2",
+}
+"""What one axis can do, and what both can."""
 
 
 class Dialect(Enum):
@@ -59,6 +68,10 @@ class MachineProfile:
 
     `s_max` is how many steps of power kerf tells apart. It is the S of full power, except with Smoothieware, whose S
     ends at 1 (`full_power_s`). Below `min_power_percent` the source does not burn reliably.
+
+    `max_feed_mm_per_min` and `acceleration_mm_per_s2` hold for both axes; an axis may have more of its own (0 = as
+    both): a rapid move along it is faster, and its run-up shorter. No feed is above what both can do, since GRBL would
+    slow down and a beam of constant power burn deeper.
     """
 
     name: str
@@ -79,6 +92,23 @@ class MachineProfile:
     focus_note: str
     air_assist: AirAssist = AirAssist.NONE
     min_power_percent: float = 0.0
+    rotary_steps_per_turn: float = 0.0
+    max_feed_x_mm_per_min: float = 0.0
+    max_feed_y_mm_per_min: float = 0.0
+    acceleration_x_mm_per_s2: float = 0.0
+    acceleration_y_mm_per_s2: float = 0.0
+
+    @property
+    def axis_feeds_mm_per_min(self) -> tuple[float, float]:
+        """The greatest speeds of X and Y."""
+        both = self.max_feed_mm_per_min
+        return self.max_feed_x_mm_per_min or both, self.max_feed_y_mm_per_min or both
+
+    @property
+    def axis_accelerations_mm_per_s2(self) -> tuple[float, float]:
+        """The accelerations of X and Y."""
+        both = self.acceleration_mm_per_s2
+        return self.acceleration_x_mm_per_s2 or both, self.acceleration_y_mm_per_s2 or both
 
     @property
     def spot_mm(self) -> float:
@@ -90,10 +120,18 @@ class MachineProfile:
         """The S that this controller takes for full power."""
         return 1.0 if self.dialect is Dialect.SMOOTHIEWARE else self.s_max
 
-    def run_up_mm(self, feed_mm_per_min: float) -> float:
-        """Way that the head needs to reach its feed: v² / 2a, rounded up to 0.1 mm."""
+    def run_up_mm(self, feed_mm_per_min: float, angle_deg: float = 0.0) -> float:
+        """Way that the head needs to reach its feed along a direction, counted from X: v² / 2a, rounded up to 0.1 mm.
+
+        The axis that is slower for its share of the way decides.
+        """
         speed_mm_per_s = feed_mm_per_min / 60
-        return math.ceil(speed_mm_per_s**2 / (2 * self.acceleration_mm_per_s2) * 10) / 10
+        shares = abs(math.cos(math.radians(angle_deg))), abs(math.sin(math.radians(angle_deg)))
+        per_acceleration = max(
+            share / most for share, most in zip(shares, self.axis_accelerations_mm_per_s2, strict=True)
+        )
+        # At 90 degrees the cosine is 6e-17, and a hair above a tenth must not become the next.
+        return math.ceil(speed_mm_per_s**2 / 2 * per_acceleration * 10 - ROUNDING) / 10
 
     def energy_j_per_mm2(self, power_percent: float, speed_mm_per_min: float, spacing_mm: float = 0.0) -> float:
         """Energy density along a line: watts / (mm/s) / width of the line.
@@ -138,6 +176,10 @@ def _profile_faults(machine: MachineProfile) -> list[tuple[str, str]]:
         value = getattr(machine, name)
         if not math.isfinite(value) or not low <= value <= high:
             faults.append((name, f"{value:g} is outside {low:g} to {high:g}."))
+    for name, both in _AXES.items():
+        value, least, most = getattr(machine, name), getattr(machine, both), _RANGES[both][1]
+        if value != 0 and not (math.isfinite(value) and least <= value <= most):
+            faults.append((name, f"{value:g} is outside {least:g} ({both}, which both axes reach) to {most:g}."))
     for name in ("description", "focus_note"):
         if len(getattr(machine, name)) > MAX_TEXT:
             faults.append((name, f"more than {MAX_TEXT} characters."))

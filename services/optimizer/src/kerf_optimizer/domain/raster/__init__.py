@@ -1,7 +1,7 @@
 """Pictures to rasters of a stated size that a laser can burn."""
 
 from kerf_optimizer.domain.raster.ordered import DotShape
-from kerf_optimizer.domain.raster.png import raster_from_picture, raster_to_png
+from kerf_optimizer.domain.raster.png import power_map_from_picture, raster_from_picture, raster_to_png
 from kerf_optimizer.domain.raster.prepare import Prepared, prepare_raster
 from kerf_optimizer.domain.raster.settings import (
     BurnReport,
@@ -25,6 +25,7 @@ __all__ = [
     "RasterSettings",
     "ToneAdjustments",
     "Unsharp",
+    "power_map_from_picture",
     "prepare_raster",
     "raster_from_picture",
     "raster_to_png",

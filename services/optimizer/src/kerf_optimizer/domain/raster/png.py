@@ -28,6 +28,21 @@ def raster_from_picture(picture: Picture) -> Raster:
     gray = picture.gray()
     if not bool(((gray == _BLACK) | (gray == _WHITE)).all()):
         raise _not_a_raster("it has colours or greys")
+    return Raster(np.asarray(gray == _BLACK), _pitch_mm(picture))
+
+
+def power_map_from_picture(picture: Picture) -> Raster:
+    """The raster whose pixels have powers that a picture already is: black is full power, white is off.
+
+    Raises InvalidArgument (NOT_A_RASTER) where it has colours, transparent pixels, or does not state its size.
+    """
+    if not bool((picture.rgb == picture.rgb[..., :1]).all()):
+        raise _not_a_raster("it has colours")
+    power = _WHITE - picture.rgb[..., 0]
+    return Raster(power > 0, _pitch_mm(picture), power)
+
+
+def _pitch_mm(picture: Picture) -> float:
     if picture.alpha is not None:
         raise _not_a_raster("it has transparent pixels")
     if picture.pixels_per_metre is None:
@@ -35,7 +50,7 @@ def raster_from_picture(picture: Picture) -> Raster:
     across, down = picture.pixels_per_metre
     if not math.isclose(across, down, rel_tol=_SQUARE):
         raise _not_a_raster("its pixels are not squares")
-    return Raster(np.asarray(gray == _BLACK), _MM_PER_METRE / across)
+    return _MM_PER_METRE / across
 
 
 def _not_a_raster(why: str) -> InvalidArgument:

@@ -31,7 +31,7 @@ from kerf_optimizer.domain.raster.settings import (
     RasterSettings,
 )
 from kerf_optimizer.domain.raster.tone import ToneAdjustments, adjust
-from kerf_optimizer.domain.raster.types import Gray
+from kerf_optimizer.domain.raster.types import Burn, Gray
 
 _CELLED = (RasterMode.HALFTONE, RasterMode.NEWSPRINT)
 _MANY_LAYERS = (RasterMode.POWER_MAP, RasterMode.RELIEF)
@@ -82,7 +82,8 @@ def prepare_raster(
     if settings.invert:
         burnt = burnt.inverted()
     cancel()
-    rasters = tuple(Raster(burn, grid.pitch_mm) for burn in burnt.slices)
+    slices, burnt = list(burnt.slices), replace(burnt, slices=())
+    rasters = _rasters(slices, grid.pitch_mm)
     burn = None if model is None else _burn_report(scaled, rasters, settings, model)
     preview = burn_preview(rasters[0].burn, model) if model is not None and settings.burn_preview else None
     cancel()
@@ -90,6 +91,11 @@ def prepare_raster(
     report = _report(scaled, burnt, rasters, settings, warnings)
     report = replace(report, reasons=reasons, adjustments=tuple(done), burn=burn)
     return Prepared(rasters, burnt.power, preview, grid, report)
+
+
+def _rasters(slices: list[Burn], pitch_mm: float) -> tuple[Raster, ...]:
+    """A raster of each slice, which is taken out of the list: it is a copy, and a relief's would be held twice."""
+    return tuple(Raster(slices.pop(0), pitch_mm) for _ in range(len(slices)))
 
 
 def _grid(picture: Picture, settings: RasterSettings, limits: RasterLimits) -> PixelGrid:
