@@ -161,7 +161,7 @@ def test_the_report_shows_all_and_runs_nothing(tmp_path: Path) -> None:
         (["make", "fish", "--format", "svg,exe"], "gcode"),
         (["make", "cat.png", "--seed", "1"], "only for a prompt"),
         (["plan", "cat.png", "--operation", "burn"], "engrave-raster"),
-        (["plan", "cat.png", "--operation", "cut:2"], "whole number from 1 to 1"),
+        (["plan", "cat.png", "--operation", "cut:2"], "no file (1 to 1)"),
         (["optimize", "none.png"], "No such file"),
         (["jobs", "get", "nope"], "there is no jobs/nope"),
         (["artifacts", "get", "0" * 64], "there is no artifacts/"),
@@ -250,7 +250,19 @@ def test_single_stages(arguments: list[str], files: set[str], tmp_path: Path) ->
 
 
 def test_help_exists_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = ["make", "jobs", "artifacts", "optimize", "vectorize", "plan", "caption", "train", "presets", "gpu"]
+    commands = [
+        "make",
+        "jobs",
+        "artifacts",
+        "optimize",
+        "vectorize",
+        "plan",
+        "caption",
+        "train",
+        "presets",
+        "grid",
+        "gpu",
+    ]
     commands += ["doctor", "up", "demo"]
     for arguments in ([], *([command] for command in commands), ["jobs", "watch"], ["artifacts", "download"]):
         with pytest.raises(SystemExit) as left:

@@ -19,11 +19,11 @@ from kerf.optimizer.v1.raster_pb2 import RasterMode
 from kerf_client.errors import InvalidRequest
 from kerf_client.facts import as_duration, plan_facts
 from kerf_client.folder import ResultFolder
+from kerf_client.formats import FileFormat
 from kerf_client.lengths import parse_length_mm
 from kerf_client.outputs import name_outputs, possible_filename
 from kerf_client.progress import JobProgress
 from kerf_client.recipes import (
-    FileFormat,
     Style,
     Target,
     Words,
@@ -92,6 +92,19 @@ def test_a_photo_is_dithered_and_burnt_as_raster() -> None:
     assert inputs == ["burn", "drawing"]
 
 
+def test_the_burn_of_one_picture_is_simulated_and_not_planned() -> None:
+    for style in Style:
+        burn, *_, plan = picture_job(ARTIFACT, Target(style=style)).stages
+        assert burn.optimize.burn_preview
+        indices = {each.from_stage.stage: list(each.from_stage.indices) for each in plan.inputs}
+        assert indices.get("burn", [0]) == [0]
+    fine = picture_job(ARTIFACT, Target(dpi=600)).stages
+    several = prompt_job(Words("fish", images=2), Target()).stages
+    for stages in (fine, several):
+        assert not next(stage for stage in stages if stage.id == "burn").optimize.burn_preview
+        assert not any(each.from_stage.indices for stage in stages for each in stage.inputs)
+
+
 def test_line_art_words_fill_the_traced_strokes() -> None:
     job = prompt_job(Words("a line art fish"), Target())
     assert [stage.id for stage in job.stages] == ["generate", "burn", "drawing", "plan"]
@@ -119,8 +132,10 @@ def test_the_model_is_told_the_style_once() -> None:
 
 def test_formats_narrow_the_plan() -> None:
     plan = prompt_job(Words("x"), Target(formats=frozenset({FileFormat.SVG}))).stages[-1].plan
-    assert OutputFormat.OUTPUT_FORMAT_GCODE not in plan.outputs
+    assert OutputFormat.OUTPUT_FORMAT_DXF not in plan.outputs
+    assert OutputFormat.OUTPUT_FORMAT_LBRN2 not in plan.outputs
     assert OutputFormat.OUTPUT_FORMAT_SVG in plan.outputs
+    assert OutputFormat.OUTPUT_FORMAT_GCODE in plan.outputs, "the page draws the path from it"
 
 
 def _artifact(role: str, item: str = "0", media_type: str = "image/png") -> Artifact:

@@ -1,7 +1,8 @@
 """The Python SDK of kerf and its command line.
 
 `AsyncKerf` and `Kerf` talk to a gateway; messages are those of `kerf.jobs.v1` and `kerf.artifacts.v1`; whatever goes
-wrong is a `KerfError`. `kerf_client.recipes` builds the main jobs. `AsyncMonitor` and `Monitor` ask a node's monitor.
+wrong is a `KerfError`. `kerf_client.recipes` builds the main jobs. `AsyncMonitor` and `Monitor` ask a node's monitor,
+`AsyncOptimizer` and `Optimizer` an optimizer for presets and test pieces.
 """
 
 from kerf_client.aio import AsyncKerf, new_request_id
@@ -27,12 +28,14 @@ from kerf_client.errors import (
 )
 from kerf_client.following import is_terminal
 from kerf_client.monitor import AsyncMonitor
-from kerf_client.sync import Kerf, Monitor
+from kerf_client.optimizer import AsyncOptimizer
+from kerf_client.sync import Kerf, Monitor, Optimizer
 
 __all__ = [
     "AlreadyExists",
     "AsyncKerf",
     "AsyncMonitor",
+    "AsyncOptimizer",
     "DataLoss",
     "DeadlineExceeded",
     "FailedPrecondition",
@@ -44,6 +47,7 @@ __all__ = [
     "KerfError",
     "Monitor",
     "NotFound",
+    "Optimizer",
     "PermissionDenied",
     "ProtocolViolation",
     "ResourceExhausted",

@@ -210,9 +210,14 @@ class AsyncKerf(ConnectedClient):
         local = await asyncio.to_thread(scan_dataset, folder, caption_suffix)
         return await upload_dataset(self.upload, local, uploaded)
 
-    async def download(self, name: str, *, max_bytes: int = transfers.DEFAULT_MAX_DOWNLOAD_BYTES) -> bytes:
-        """The bytes of `artifacts/<sha256>`, checked; resumed where a cut interrupted them. Raises DataLoss."""
-        return await transfers.download(self._caller, self._artifacts, name, max_bytes=max_bytes)
+    async def download(
+        self, name: str, *, job: str = "", max_bytes: int = transfers.DEFAULT_MAX_DOWNLOAD_BYTES
+    ) -> bytes:
+        """The bytes of `artifacts/<sha256>`, checked; resumed where a cut interrupted them. Raises DataLoss.
+
+        With the `jobs/<id>` whose output it is, an output that the store has lost is made again and waited for.
+        """
+        return await transfers.download(self._caller, self._artifacts, name, job=job, max_bytes=max_bytes)
 
     async def get_artifact(self, name: str) -> Artifact:
         """Describe `artifacts/<sha256>`. Raises NotFound."""

@@ -9,26 +9,16 @@ from pathlib import Path
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf.jobs.v1.job_pb2 import Job
 from kerf_client.aio import AsyncKerf
 from kerf_client.facts import PlanFacts, plan_facts
 from kerf_client.folder import ResultFolder
-from kerf_client.outputs import REPORT_FILE, NamedOutput, name_outputs, source_filename
+from kerf_client.formats import FileFormat
+from kerf_client.outputs import PLAN_ROLES, REPORT_FILE, NamedOutput, name_outputs, source_filename
 from kerf_client.parallel import map_parallel
-from kerf_client.recipes import FileFormat
 from kerf_client.report import Report, ReportFile, render_report
 
 _PARALLEL_DOWNLOADS = 4
-_PLAN_ROLES = {"gcode", "svg", "dxf", "preview", "job-sheet"}
-
-
-@dataclass(frozen=True)
-class SourcePicture:
-    """The picture that the person gave, as kerf stored it."""
-
-    artifact: Artifact
-    data: bytes
 
 
 @dataclass(frozen=True)
@@ -44,41 +34,42 @@ async def fetch_outputs(client: AsyncKerf, job: Job, formats: frozenset[FileForm
     """Download every output whose role is known, each checked against its SHA-256."""
 
     async def fetch(output: NamedOutput) -> ReportFile:
-        data = await client.download(output.artifact.name)
+        data = await client.download(output.artifact.name, job=job.name)
         return ReportFile(output.filename, output.role, output.item, output.artifact, data, output.wanted)
 
     return await map_parallel(fetch, name_outputs(job, formats), _PARALLEL_DOWNLOADS)
 
 
-async def fetch_source(client: AsyncKerf, job: Job) -> SourcePicture | None:
-    """The picture that a job of `recipes.picture_job` began with; None for any other job."""
+async def fetch_source(client: AsyncKerf, job: Job) -> list[ReportFile]:
+    """The picture that a job of `recipes.picture_job` began with, to be kept; none for any other job."""
     if job.labels.get("recipe") != "picture":
-        return None
+        return []
     name = job.stages[0].inputs[0].artifact
-    return SourcePicture(await client.get_artifact(name), await client.download(name))
+    artifact = await client.get_artifact(name)
+    return [ReportFile(source_filename(artifact.media_type), "picture", 0, artifact, await client.download(name))]
 
 
 def facts_of(files: list[ReportFile]) -> list[PlanFacts]:
-    """What each plan says of itself, in the order of the items; without a plan there is one, and it knows nothing."""
-    items = sorted({file.item for file in files if file.role in _PLAN_ROLES})
-    return [_facts_of_item([file for file in files if file.item == item]) for item in items] or [PlanFacts()]
+    """What each plan says of itself, in the order of the items; none without a plan."""
+    items = sorted({file.item for file in files if file.role in PLAN_ROLES})
+    return [_facts_of_item([file for file in files if file.item == item]) for item in items]
 
 
 def _facts_of_item(files: list[ReportFile]) -> PlanFacts:
-    labels = [dict(file.artifact.labels) for file in files if file.role in _PLAN_ROLES]
-    gcode = next((file.data for file in files if file.role == "gcode"), b"")
-    return plan_facts(labels, gcode)
+    labels = [dict(file.artifact.labels) for file in files if file.role in PLAN_ROLES]
+    gcode, report = (next((file.data for file in files if file.role == role), b"") for role in ("gcode", "report"))
+    return plan_facts(labels, gcode, report)
 
 
 def write_results(
-    folder: ResultFolder, job: Job, files: list[ReportFile], source: SourcePicture | None, words: Description
+    folder: ResultFolder, job: Job, files: list[ReportFile], sources: list[ReportFile], words: Description
 ) -> list[Path]:
-    """Write the files that were asked for, `report.html` and `job.json`. Returns their paths; blocking."""
-    written = [file for file in files if file.wanted]
-    shown = files
-    if source is not None:
-        given = ReportFile(source_filename(source.artifact.media_type), "picture", 0, source.artifact, source.data)
-        shown, written = [given, *files], [given, *written]
+    """Write the files that were asked for, `report.html` and `job.json`. Returns their paths; blocking.
+
+    `sources` is what the job began with: shown first, and written too where it is wanted.
+    """
+    shown = [*sources, *files]
+    written = [file for file in shown if file.wanted]
     report = Report(
         title=words.title,
         subtitle=words.subtitle,

@@ -16,18 +16,19 @@ border between dark and light ran across faces.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from kerf.captioner.v1.captioner_pb2 import CaptionOptions, CaptionRequest
 from kerf.diffusion.v1.diffusion_pb2 import GenerateRequest, LoraWeight
 from kerf.jobs.v1.job_pb2 import Job, Stage, StageInput, StageOutputs
-from kerf.optimizer.v1.plan_pb2 import Operation, OperationKind, OutputFormat, PlanRequest
+from kerf.optimizer.v1.plan_pb2 import Operation, OperationKind, PlanRequest
 from kerf.optimizer.v1.raster_pb2 import OptimizeRequest, PhysicalSize, RasterMode
 from kerf.optimizer.v1.vector_pb2 import TraceMode, VectorizeRequest
 from kerf.trainer.v1.dataset_pb2 import Dataset
 from kerf.trainer.v1.trainer_pb2 import TrainingParameters, TrainRequest
+from kerf_client.formats import DEFAULT_FORMATS, FileFormat, plan_outputs
 
 GENERATE, BURN, SHAPE, DRAWING, PLAN = "generate", "burn", "shape", "drawing", "plan"
 CAPTION, TRAIN = "caption", "train"
@@ -43,6 +44,9 @@ MAX_CAPTIONED = MAX_INPUTS * MAX_INPUTS
 EDGE_DESPECKLE_MM2 = 0.5
 """Pieces of an edge smaller than this are grain of the photograph; each would cost the machine a stop."""
 
+FINEST_SIMULATED_DPI = 300.0
+"""Finer rasters have lines so close that the burn model may refuse the usual spot: no simulated burn then."""
+
 MAX_TITLE_LENGTH = 120
 
 
@@ -54,16 +58,6 @@ class Style(Enum):
     SILHOUETTE = "silhouette"
     ENGRAVING = "engraving"
     PHOTO = "photo"
-
-
-class FileFormat(Enum):
-    """Files that a person can ask for."""
-
-    SVG = "svg"
-    GCODE = "gcode"
-    DXF = "dxf"
-    PNG = "png"
-    PREVIEW = "preview"
 
 
 @dataclass(frozen=True)
@@ -142,7 +136,7 @@ class Target:
     dpi: float = 0.0
     material: str = "birch-3mm"
     machine: str = "grbl-diode-10w"
-    formats: frozenset[FileFormat] = frozenset(FileFormat)
+    formats: frozenset[FileFormat] = DEFAULT_FORMATS
     title: str = ""
 
     @property
@@ -198,12 +192,6 @@ _STYLE_WORDS = (
 )
 _STYLE_SUFFIX = {Style.LINE_ART: "line art", Style.SILHOUETTE: "silhouette", Style.ENGRAVING: "engraving"}
 
-_OUTPUTS = {
-    FileFormat.GCODE: OutputFormat.OUTPUT_FORMAT_GCODE,
-    FileFormat.SVG: OutputFormat.OUTPUT_FORMAT_SVG,
-    FileFormat.DXF: OutputFormat.OUTPUT_FORMAT_DXF,
-}
-
 
 def style_in_words(prompt: str) -> Style:
     """The style that a prompt names; AUTO if it names none."""
@@ -233,14 +221,14 @@ def prompt_job(words: Words, target: Target, captioning: Captioning | None = Non
     stages = [Stage(id=GENERATE, generate=request)]
     if captioning is not None:
         stages.append(Stage(id=CAPTION, inputs=[_from(GENERATE)], caption=captioning.request))
-    stages += _finishing_stages(_from(GENERATE), _FOR_PROMPTS[style], target)
+    stages += _finishing_stages(_from(GENERATE), _FOR_PROMPTS[style], target, words.images)
     return Job(stages=stages, labels={"recipe": "prompt", "style": style.value})
 
 
 def picture_job(artifact: str, target: Target) -> Job:
     """The picture `artifacts/<sha256>` to machine files."""
     style = resolve_style(target.style, None)
-    stages = _finishing_stages(StageInput(artifact=artifact), _FOR_PICTURES[style], target)
+    stages = _finishing_stages(StageInput(artifact=artifact), _FOR_PICTURES[style], target, 1)
     return Job(stages=stages, labels={"recipe": "picture", "style": style.value})
 
 
@@ -257,6 +245,22 @@ def vectorize_job(artifact: str, request: VectorizeRequest) -> Job:
 def plan_job(artifacts: list[str], request: PlanRequest) -> Job:
     """One stage: burnable pictures and drawings to machine files; operations count into `artifacts`."""
     return Job(stages=[Stage(id=PLAN, inputs=[StageInput(artifact=name) for name in artifacts], plan=request)])
+
+
+def prepared_plan_job(
+    artifacts: list[str], pictures: Sequence[int], burn: OptimizeRequest, request: PlanRequest
+) -> Job:
+    """Two stages: those `artifacts` that `pictures` counts are made burnable, then all are planned.
+
+    `burn` must make one raster for each picture (not RELIEF); its simulated burns are not planned.
+    """
+    per_picture = 2 if burn.burn_preview else 1
+    inputs = [StageInput(artifact=name) for name in artifacts]
+    stage = Stage(id=BURN, inputs=[inputs[index] for index in pictures], optimize=burn)
+    for place, index in enumerate(pictures):
+        chosen = StageOutputs(stage=BURN, indices=[place * per_picture])
+        inputs[index] = StageInput(from_stage=chosen)
+    return Job(stages=[stage, Stage(id=PLAN, inputs=inputs, plan=request)])
 
 
 def caption_job(artifacts: Sequence[str], captioning: Captioning) -> Job:
@@ -321,24 +325,28 @@ def _generate_request(words: Words) -> GenerateRequest:
     )
 
 
-def _from(stage: str) -> StageInput:
-    return StageInput(from_stage=StageOutputs(stage=stage))
+def _from(stage: str, indices: Sequence[int] = ()) -> StageInput:
+    return StageInput(from_stage=StageOutputs(stage=stage, indices=indices))
 
 
-def _finishing_stages(source: StageInput, recipe: _Recipe, target: Target) -> list[Stage]:
-    burn = OptimizeRequest(mode=recipe.burn, size=target.size)
+def _finishing_stages(source: StageInput, recipe: _Recipe, target: Target, images: int) -> list[Stage]:
+    # One picture: its simulated burn follows the raster and is left out by index. Of several one may fail, and what
+    # follows would move up.
+    simulated = images == 1 and target.dpi <= FINEST_SIMULATED_DPI
+    rasters = {BURN: [0]} if simulated else {}
+    burn = OptimizeRequest(mode=recipe.burn, size=target.size, burn_preview=simulated)
     trace = VectorizeRequest(mode=recipe.trace, despeckle_mm2=recipe.despeckle_mm2)
     stages = [Stage(id=BURN, inputs=[source], optimize=burn)]
     if recipe.shape is not None:
         shape = OptimizeRequest(mode=recipe.shape, size=target.size)
         stages.append(Stage(id=SHAPE, inputs=[source], optimize=shape))
     traced = BURN if recipe.shape is None else SHAPE
-    stages.append(Stage(id=DRAWING, inputs=[_from(traced)], vectorize=trace))
-    stages.append(_plan_stage(recipe, target))
+    stages.append(Stage(id=DRAWING, inputs=[_from(traced, rasters.get(traced, ()))], vectorize=trace))
+    stages.append(_plan_stage(recipe, target, rasters))
     return stages
 
 
-def _plan_stage(recipe: _Recipe, target: Target) -> Stage:
+def _plan_stage(recipe: _Recipe, target: Target, rasters: Mapping[str, Sequence[int]]) -> Stage:
     inputs = list(dict.fromkeys(stage for stage, _ in recipe.operations))
     request = PlanRequest(
         machine=target.machine,
@@ -347,10 +355,4 @@ def _plan_stage(recipe: _Recipe, target: Target) -> Stage:
         outputs=plan_outputs(target.formats),
         title=target.title[:MAX_TITLE_LENGTH],
     )
-    return Stage(id=PLAN, inputs=[_from(stage) for stage in inputs], plan=request)
-
-
-def plan_outputs(formats: frozenset[FileFormat]) -> list[OutputFormat.ValueType]:
-    """What the planner must make for these formats; the report always needs the preview, the operator the sheet."""
-    wanted = [output for each, output in _OUTPUTS.items() if each in formats]
-    return [*wanted, OutputFormat.OUTPUT_FORMAT_PREVIEW_PNG, OutputFormat.OUTPUT_FORMAT_JOB_SHEET]
+    return Stage(id=PLAN, inputs=[_from(stage, rasters.get(stage, ())) for stage in inputs], plan=request)

@@ -13,17 +13,30 @@ from html import escape
 
 from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf.jobs.v1.job_pb2 import Job, Stage
-from kerf_client.facts import PlanFacts, as_duration
+from kerf_client.facts import PlanFacts
 from kerf_client.page import figure, heading, html_page, table
+from kerf_client.plan_page import burn_time_text, checks_section, layers_section, path_section, time_section
 from kerf_client.recipes import CAPTION
 
 DEFAULT_MAX_EMBEDDED_BYTES = 16 * 1024 * 1024
+SOURCE = "source"
+"""Role of a file that the person gave: it is shown and stays where it is."""
+
 _SHOWN_ROLES = (
+    (SOURCE, "Source"),
     ("picture", "Picture"),
-    ("raster", "Burnable picture"),
+    ("raster", "Prepared: what burns is black"),
+    ("power-map", "Prepared: the darker, the more power"),
+    ("layer", "Slice"),
+    ("burn-preview", "Simulated burn"),
     ("vector", "Drawing"),
     ("preview", "Burn preview"),
+    ("burn-picture", "All that burns"),
 )
+
+
+_GRIDS = {4: "pictures", **dict.fromkeys((1, 2, 3, 5, 6, 9), "pictures by3")}
+"""By the number of pictures: four of one width, the last wider; else rows that leave the fewest holes."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +71,10 @@ def render_report(report: Report) -> bytes:
         [
             _head(report),
             _pictures(report),
-            warnings_section(report.job),
-            _safety(report.facts),
-            _checks(report.facts),
+            warnings_section(warnings_of(report.job)),
+            safety_note(report.facts),
+            _plans(report),
+            checks_section(report.facts),
             timing_section(report.job),
             receipt_section(report.job),
             files_section(report.written),
@@ -72,9 +86,21 @@ def render_report(report: Report) -> bytes:
 
 
 def _head(report: Report) -> str:
-    times = ", ".join(as_duration(plan.estimated_seconds) for plan in report.facts)
-    facts = {**report.settings, "Burn time (estimate)": times}
+    facts = dict(report.settings)
+    if report.facts:
+        facts["Burn time (estimate)"] = ", ".join(burn_time_text(plan) for plan in report.facts)
     return heading(report.title, report.subtitle, facts)
+
+
+def _plans(report: Report) -> str:
+    """Path, layers and time of each plan."""
+    parts = []
+    programs = [file.data for file in report.shown if file.role == "gcode"]
+    for number, facts in enumerate(report.facts, start=1):
+        gcode = programs[number - 1] if number <= len(programs) else b""
+        several = f", plan {number}" if len(report.facts) > 1 else ""
+        parts += [path_section(gcode, f"How the head moves{several}"), layers_section(facts), time_section(facts)]
+    return "\n".join(parts)
 
 
 def _pictures(report: Report) -> str:
@@ -88,7 +114,8 @@ def _pictures(report: Report) -> str:
             if file.role == role and file.item == item and not file.filename.startswith("shape")
         ]
         above = f"<h2>Picture {item + 1}</h2>" if len(items) > 1 else "<h2>From picture to burn</h2>"
-        rows.append(f'{above}{_captions(report, item)}<div class="pictures">{"".join(figures)}</div>')
+        grid = _GRIDS.get(len(figures), "pictures by4")
+        rows.append(f'{above}{_captions(report, item)}<div class="{grid}">{"".join(figures)}</div>')
     return "\n".join(rows)
 
 
@@ -99,7 +126,8 @@ def _captions(report: Report, item: int) -> str:
 
 
 def _figure(file: ReportFile, title: str, max_bytes: int) -> str:
-    details = " · ".join(each for each in (size_text(file.artifact), note_text(file.artifact)) if each)
+    name = file.filename if file.role == SOURCE else ""
+    details = " · ".join(each for each in (name, size_text(file.artifact), note_text(file.artifact)) if each)
     return figure(title, details, file.artifact, file.data, role=file.role, max_bytes=max_bytes)
 
 
@@ -129,29 +157,21 @@ def warnings_of(job: Job) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def warnings_section(job: Job) -> str:
-    """What the stages warned of, or that none did."""
-    listed = "".join(f"<li>{escape(text)}</li>" for text in warnings_of(job))
+def warnings_section(texts: Iterable[str]) -> str:
+    """What was warned of, or that nothing was."""
+    listed = "".join(f"<li>{escape(text)}</li>" for text in texts)
     shown = f'<ul class="warnings">{listed}</ul>' if listed else '<p class="calm">No stage had a warning.</p>'
     return f"<h2>Warnings</h2>{shown}"
 
 
-def _safety(facts: list[PlanFacts]) -> str:
+def safety_note(facts: list[PlanFacts]) -> str:
+    """What the operator must know before it burns."""
     settings = dict.fromkeys(setting for plan in facts for setting in plan.required_settings)
     required = f" Required controller settings: {', '.join(settings)}." if settings else ""
     return (
         '<p class="safety"><b>Never leave a running laser unattended.</b> Read the job sheet, check the material, '
         f"frame the job, wear the right goggles.{escape(required)}</p>"
     )
-
-
-def _checks(facts: list[PlanFacts]) -> str:
-    checks = [check for plan in facts for check in plan.checks]
-    if not checks:
-        text = "The checks' verdicts are not in the job's answer; the planner hands out no file that fails one."
-        return f'<h2>Checks</h2><p class="dim">{text}</p>'
-    rows = [(escape(check.name), escape(check.verdict), escape(check.detail)) for check in checks]
-    return "<h2>Checks</h2>" + table(("Check", "Verdict", "What was compared"), rows)
 
 
 def timing_section(job: Job) -> str:

@@ -18,12 +18,21 @@ from kerf.jobs.v1.job_pb2 import Job
 from kerf.jobs.v1.job_service_pb2 import DeadLetter, JobFilter
 from kerf.jobs.v1.queue_pb2 import QueueStats
 from kerf.monitor.v1.monitor_pb2 import GetHealthResponse, GetNodeResponse, NodeSnapshot, Session
+from kerf.optimizer.v1.optimizer_pb2 import (
+    ListPresetsResponse,
+    MakeKerfTestRequest,
+    MakeKerfTestResponse,
+    MakeTestGridRequest,
+    MakeTestGridResponse,
+)
+from kerf.optimizer.v1.plan_pb2 import OperationKind
 from kerf_client import transfers
 from kerf_client.aio import AsyncKerf
 from kerf_client.calls import ConnectedClient
 from kerf_client.connection import RetryPolicy, Tls
 from kerf_client.datasets import Uploaded, UploadedDataset
 from kerf_client.monitor import AsyncMonitor
+from kerf_client.optimizer import AsyncOptimizer
 
 T = TypeVar("T")
 Client = TypeVar("Client", bound=ConnectedClient)
@@ -194,9 +203,9 @@ class Kerf(_Blocking[AsyncKerf]):
         """See `AsyncKerf.upload_dataset`; `uploaded` is called from the client's own thread."""
         return self._runner.call(self._client.upload_dataset(folder, caption_suffix=caption_suffix, uploaded=uploaded))
 
-    def download(self, name: str, *, max_bytes: int = transfers.DEFAULT_MAX_DOWNLOAD_BYTES) -> bytes:
+    def download(self, name: str, *, job: str = "", max_bytes: int = transfers.DEFAULT_MAX_DOWNLOAD_BYTES) -> bytes:
         """See `AsyncKerf.download`."""
-        return self._runner.call(self._client.download(name, max_bytes=max_bytes))
+        return self._runner.call(self._client.download(name, job=job, max_bytes=max_bytes))
 
     def get_artifact(self, name: str) -> Artifact:
         """See `AsyncKerf.get_artifact`."""
@@ -235,3 +244,27 @@ class Monitor(_Blocking[AsyncMonitor]):
     def watch_node(self, *, interval: timedelta | None = None) -> Iterator[NodeSnapshot]:
         """See `AsyncMonitor.watch_node`."""
         return self._runner.iterate(lambda: self._client.watch_node(interval=interval))
+
+
+class Optimizer(_Blocking[AsyncOptimizer]):
+    """The same as `AsyncOptimizer`, for code without an event loop. Use it as a context manager; thread-safe."""
+
+    _kind = AsyncOptimizer
+
+    def list_presets(
+        self,
+        *,
+        machine: str = "",
+        material: str = "",
+        kind: OperationKind.ValueType = OperationKind.OPERATION_KIND_UNSPECIFIED,
+    ) -> ListPresetsResponse:
+        """See `AsyncOptimizer.list_presets`."""
+        return self._runner.call(self._client.list_presets(machine=machine, material=material, kind=kind))
+
+    def make_test_grid(self, request: MakeTestGridRequest) -> MakeTestGridResponse:
+        """See `AsyncOptimizer.make_test_grid`."""
+        return self._runner.call(self._client.make_test_grid(request))
+
+    def make_kerf_test(self, request: MakeKerfTestRequest) -> MakeKerfTestResponse:
+        """See `AsyncOptimizer.make_kerf_test`."""
+        return self._runner.call(self._client.make_kerf_test(request))

@@ -178,7 +178,7 @@ async def fetch_comparison(client: AsyncKerf, job: Job) -> list[ReportFile]:
         for role, stage in zip((NEW_BEFORE, NEW_AFTER), job.stages, strict=False)
         for artifact in stage.outputs[:1]
     ]
-    datas = await asyncio.gather(*(client.download(artifact.name) for _, artifact in pictures))
+    datas = await asyncio.gather(*(client.download(artifact.name, job=job.name) for _, artifact in pictures))
     found = zip(pictures, datas, strict=True)
     return [ReportFile(f"{role}.png", role, 0, artifact, data) for (role, artifact), data in found]
 

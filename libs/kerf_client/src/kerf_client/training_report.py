@@ -17,6 +17,7 @@ from kerf_client.report import (
     receipt_section,
     size_text,
     timing_section,
+    warnings_of,
     warnings_section,
 )
 
@@ -57,7 +58,7 @@ def render_training_report(report: TrainingReport) -> bytes:
             "<h2>Learning rate</h2>" + rate_plot(report.curve),
             _samples(report),
             _new_pictures(report),
-            warnings_section(report.job),
+            warnings_section(warnings_of(report.job)),
             timing_section(report.job),
             receipt_section(report.job),
             files_section(report.files),

@@ -74,23 +74,25 @@ async def upload(
     return artifact
 
 
-async def download(caller: Caller, stub: ArtifactServiceAsyncStub, name: str, *, max_bytes: int) -> bytes:
+async def download(caller: Caller, stub: ArtifactServiceAsyncStub, name: str, *, job: str, max_bytes: int) -> bytes:
     """The bytes of `artifacts/<sha256>`, checked against the name; resumed at the offset after a cut.
 
-    Raises DataLoss where they differ, InvalidRequest for a name that is none or more than `max_bytes`.
+    An output of `job` that the store has lost is waited for while it is made again; "" if no job is known. Raises
+    DataLoss where the bytes differ, InvalidRequest for a name that is none or more than `max_bytes`.
     """
     if not name.startswith(_NAME_PREFIX):
         raise InvalidRequest(f"{name!r} is no artifact name: it must look like artifacts/<sha256>", reason="BAD_NAME")
-    return await _Download(caller, stub, name, max_bytes).run()
+    return await _Download(caller, stub, name, job, max_bytes).run()
 
 
 class _Download:
     """The bytes that have arrived so far, through all attempts."""
 
-    def __init__(self, caller: Caller, stub: ArtifactServiceAsyncStub, name: str, max_bytes: int) -> None:
+    def __init__(self, caller: Caller, stub: ArtifactServiceAsyncStub, name: str, job: str, max_bytes: int) -> None:
         self._caller = caller
         self._stub = stub
         self._name = name
+        self._job = job
         self._max_bytes = max_bytes
         self._received = bytearray()
         self._identity = CallIdentity.new()
@@ -112,7 +114,7 @@ class _Download:
         return data
 
     async def _attempt(self) -> None:
-        request = DownloadArtifactRequest(name=self._name, offset=len(self._received))
+        request = DownloadArtifactRequest(name=self._name, offset=len(self._received), job=self._job)
         promised_bytes: int | None = None
         async with aclosing(self._caller.stream(self._stub.DownloadArtifact, request, self._identity)) as messages:
             async for message in messages:

@@ -15,8 +15,11 @@ from kerf_client.cli import (
     doctor,
     estimate,
     gpu,
+    grid,
     jobs,
     make,
+    optimize,
+    plan,
     presets,
     queue,
     stack,
@@ -47,10 +50,13 @@ def build_parser() -> argparse.ArgumentParser:
     estimate.add_parser(commands)
     queue.add_parser(commands)
     artifacts.add_parser(commands)
-    stages.add_parsers(commands)
+    optimize.add_parser(commands)
+    stages.add_vectorize_parser(commands)
+    plan.add_parser(commands)
     caption.add_parser(commands)
     train.add_parser(commands)
     presets.add_parser(commands)
+    grid.add_parser(commands)
     gpu.add_parser(commands)
     doctor.add_parser(commands)
     stack.add_parsers(commands)

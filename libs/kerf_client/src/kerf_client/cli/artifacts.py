@@ -11,6 +11,7 @@ from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf_client.aio import AsyncKerf
 from kerf_client.cli.console import EXIT_CODE_HELP, ExitCode, Output
 from kerf_client.cli.files import write_file
+from kerf_client.cli.jobs import job_name
 from kerf_client.cli.options import whole
 from kerf_client.cli.session import Action, add_connection_options, client_command
 from kerf_client.making import message_json
@@ -31,6 +32,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     uploading.add_argument("file", type=Path, metavar="FILE")
     downloading = actions.add_parser("download", help="fetch one, checked against its SHA-256")
     downloading.add_argument("--out", "-o", type=Path, required=True, metavar="FILE", help="file to write")
+    downloading.add_argument(
+        "--job",
+        default="",
+        metavar="JOB",
+        help="job whose output it is (`jobs/<id>` or the id alone): what the store has lost is made again then",
+    )
     downloading.add_argument("--force", action="store_true", help="replace the file if it exists")
     downloading.add_argument(
         "--max-bytes",
@@ -94,7 +101,7 @@ async def _upload(client: AsyncKerf, args: argparse.Namespace, output: Output) -
 
 async def _download(client: AsyncKerf, args: argparse.Namespace, output: Output) -> int:
     name = artifact_name(args.name)
-    data = await client.download(name, max_bytes=args.max_bytes)
+    data = await client.download(name, job=job_name(args.job) if args.job else "", max_bytes=args.max_bytes)
     await asyncio.to_thread(write_file, args.out, data, force=args.force)
     output.say(str(args.out))
     output.result({"name": name, "path": str(args.out), "bytes": len(data)})

@@ -30,10 +30,10 @@ from kerf_client.errors import (
 )
 from kerf_client.folder import ResultFolder
 from kerf_client.following import TERMINAL_STATES, ended_jobs
+from kerf_client.formats import FileFormat
 from kerf_client.making import fetch_outputs, fetch_source, files_json, message_json, write_results
 from kerf_client.outputs import possible_filename
 from kerf_client.progress import JobProgress
-from kerf_client.recipes import FileFormat
 
 _ACTIONS = ("send", "show", "fetch", "cancel")
 _LOOK_EVERY_S = 2.0

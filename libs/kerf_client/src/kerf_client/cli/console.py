@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import IntEnum
 
 import grpc
@@ -114,6 +115,17 @@ class Output:
         self.fail(describe(error))
         if self.as_json:
             self.result({"error": error_json(error)})
+
+    @contextmanager
+    def busy(self, text: str) -> Iterator[None]:
+        """Shows that something runs which cannot say how far it is: a spinner on a terminal, a line elsewhere."""
+        if self._errors.is_terminal:
+            with self._errors.status(Text(harmless(text))):
+                yield
+            return
+        if not self.as_json:
+            self.note(text)
+        yield
 
     def progress(self) -> ProgressView:
         """Draws a job's progress: a bar on a terminal, plain lines elsewhere."""

@@ -11,8 +11,10 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
+from google.protobuf.descriptor import EnumDescriptor
+
+from kerf_client.formats import ALL_FORMATS, DEFAULT_FORMATS, FileFormat
 from kerf_client.lengths import parse_length_mm
-from kerf_client.recipes import FileFormat
 
 EnumType = TypeVar("EnumType", bound=Enum)
 LORA_SUFFIX = ".safetensors"
@@ -29,6 +31,15 @@ def length_mm(text: str) -> float:
         return parse_length_mm(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def two_lengths_mm(text: str) -> tuple[float, float]:
+    """`300x200mm` or `30cm x 8in`: two lengths; a unit after the second alone is both's."""
+    first, cross, second = (part.strip() for part in text.partition("x"))
+    if not cross:
+        raise argparse.ArgumentTypeError(f"{text!r}: write two lengths, such as 300x200mm")
+    unit = second.lstrip("0123456789. ")
+    return length_mm(first if first[-1:].isalpha() else first + unit), length_mm(second)
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
@@ -87,6 +98,34 @@ def one_of(kind: type[EnumType]) -> Callable[[str], EnumType]:
     return read
 
 
+def of_proto(kind: EnumDescriptor) -> Callable[[str], int]:
+    """The number of an enumerator by its name in small letters without its prefix, such as `floyd-steinberg`."""
+    names = {_enumerator_text(kind, value.name): value.number for value in kind.values if value.number}
+
+    def read(text: str) -> int:
+        if text not in names:
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(names)}")
+        return names[text]
+
+    return read
+
+
+def proto_names(kind: EnumDescriptor) -> str:
+    """What `of_proto` takes, for a help text."""
+    return ", ".join(_enumerator_text(kind, value.name) for value in kind.values if value.number)
+
+
+def proto_text(kind: EnumDescriptor, number: int) -> str:
+    """The name that `of_proto` takes for a number; the number itself where this client does not know it."""
+    value = kind.values_by_number.get(number)
+    return _enumerator_text(kind, value.name) if value is not None else str(number)
+
+
+def _enumerator_text(kind: EnumDescriptor, name: str) -> str:
+    prefix = kind.values[0].name.removesuffix("UNSPECIFIED")
+    return name.removeprefix(prefix).lower().replace("_", "-")
+
+
 def formats(text: str) -> frozenset[FileFormat]:
     """`svg,gcode`: a list of formats."""
     read = one_of(FileFormat)
@@ -138,10 +177,10 @@ def add_format_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         type=formats,
-        default=frozenset(FileFormat),
+        default=DEFAULT_FORMATS,
         metavar="LIST",
-        help="which files to write: svg,gcode,dxf,png,preview (default: all); the report, job.json and the job sheet "
-        "are always written",
+        help=f"which files to write: {ALL_FORMATS} (default: svg,gcode,dxf,png,preview); lbrn2 is experimental, "
+        "frame is a G-code around the work, beam off; report.html, job.json and the job sheet are always written",
     )
 
 

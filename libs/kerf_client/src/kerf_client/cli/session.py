@@ -12,6 +12,7 @@ from kerf_client.cli.console import ExitCode, Output, UsageError
 from kerf_client.connection import Tls
 from kerf_client.errors import KerfError, ServiceUnavailable
 from kerf_client.monitor import AsyncMonitor
+from kerf_client.optimizer import AsyncOptimizer
 from kerf_client.settings import ClientSettings
 
 _LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:")
@@ -37,6 +38,7 @@ class Gateway:
 
 Work = Callable[[Gateway], Awaitable[int]]
 MonitorWork = Callable[[AsyncMonitor], Awaitable[int]]
+OptimizerWork = Callable[[AsyncOptimizer], Awaitable[int]]
 Action = Callable[[AsyncKerf, argparse.Namespace, Output], Awaitable[int]]
 Command = Callable[[argparse.Namespace, Output], Awaitable[int]]
 
@@ -101,6 +103,40 @@ async def work_with_monitor(gateway: Gateway, target: str, work: MonitorWork) ->
         raise UsageError(str(error)) from None
     async with monitor:
         return await work(monitor)
+
+
+def add_optimizer_option(parser: argparse.ArgumentParser) -> None:
+    """`--optimizer`."""
+    parser.add_argument(
+        "--optimizer", default="", metavar="HOST:PORT", help="where the optimizer answers (KERF_CLIENT_OPTIMIZER)"
+    )
+
+
+async def with_optimizer(args: argparse.Namespace, output: Output, work: OptimizerWork) -> int:
+    """Do `work` with the optimizer itself and return its exit code. An optimizer that is named needs no gateway.
+
+    Raises ServiceUnavailable where its address is not known.
+    """
+    settings = ClientSettings.from_environment()
+    named = args.optimizer or settings.optimizer
+
+    async def with_found(gateway: Gateway) -> int:
+        target = named or gateway.optimizer
+        if not target:
+            raise ServiceUnavailable(
+                "the optimizer's address is not known: give it with --optimizer HOST:PORT or KERF_CLIENT_OPTIMIZER",
+                reason="NO_OPTIMIZER",
+            )
+        try:
+            optimizer = AsyncOptimizer(target, gateway.api_key, tls=gateway.tls)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        async with optimizer:
+            return await work(optimizer)
+
+    if named and (args.api_key or settings.api_key):
+        return await with_found(_configured(args, settings, named, output))
+    return await with_gateway(args, output, with_found)
 
 
 def _configured(args: argparse.Namespace, settings: ClientSettings, target: str, output: Output) -> Gateway:
