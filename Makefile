@@ -60,7 +60,7 @@ bench-setup: setup ## make the peers' own environments for the benches (uses the
 	@$(BIN)/python -m bench.peers.setup
 
 bench: setup ## run every bench, or one: make bench NAME=overhead ARGS=--quick
-	@for name in $(or $(NAME),$(filter-out _%,$(basename $(notdir $(wildcard bench/*.py))))); do \
+	@for name in $(or $(NAME),$(filter-out _% optimizer_%,$(basename $(notdir $(wildcard bench/*.py))))); do \
 	    $(BIN)/python -m "bench.$$name" $(ARGS); \
 	done
 
