@@ -107,9 +107,9 @@ class Denoising:
 
 
 def _timesteps(count: int, generator: torch.Generator) -> torch.Tensor:
-    """Return (count,) int64 from 0 to 999, most near the middle, where it is decided what is drawn (Esser et al., 2024).
+    """Return (count,) int64 from 0 to 999, most near the middle, where it is decided what is drawn.
 
-    Some are even, so that the first and the last steps of a sampler are known too.
+    So Esser et al. (2024); some are even, so that the first and the last steps of a sampler are known too.
     """
     near_middle = torch.sigmoid(torch.randn(count, generator=generator))
     even = torch.rand(count, generator=generator)
