@@ -26,7 +26,7 @@ class Recipe:
     reading: Course = field(
         default=Course("text encoder", steps=400, batch=128, rate=2e-3, warm_steps=50, average_decay=0.98)
     )
-    denoiser: Course = field(default=Course("denoiser", steps=9_000, batch=32, rate=1e-3))
+    denoiser: Course = field(default=Course("denoiser", steps=7_600, batch=32, rate=1e-3))
     preview: Course = field(
         default=Course("preview decoder", steps=1000, batch=16, rate=3e-3, warm_steps=50, average_decay=0.995)
     )
