@@ -77,8 +77,8 @@ def _blank_end(raw: Text, at: int, end: int, parentheses: bool) -> int:
     return at
 
 
-@compiled("boolean(Array(uint8, 1, 'C', readonly=True), int64, int64, int64)")
-def _is_bare_i(raw: Text, begin: int, at: int, end: int) -> bool:
+@compiled("boolean(Array(uint8, 1, 'C', readonly=True), int64, int64, int64, boolean)")
+def _is_bare_i(raw: Text, begin: int, at: int, end: int, parentheses: bool) -> bool:
     """Whether an I without a number stands here, one space behind M3, M4 or M5."""
     if at - begin < 3 or raw[at] != 73 or raw[at - 1] != 32 or raw[at - 3] != 77 or not 51 <= raw[at - 2] <= 53:
         return False
@@ -87,7 +87,7 @@ def _is_bare_i(raw: Text, begin: int, at: int, end: int) -> bool:
         if 48 <= before <= 57 or 65 <= before <= 90 or 97 <= before <= 122 or before == 95:
             return False
     after = at + 1
-    return after == end or raw[after] == 32 or raw[after] == 59 or (raw[after] == 13 and after + 1 == end)
+    return after == end or _blank_end(raw, after, end, parentheses) > after
 
 
 @compiled(
@@ -148,7 +148,7 @@ def _split(
             after = _blank_end(raw, at, end, parentheses)
             if after > at:
                 at = after
-            elif inline and _is_bare_i(raw, begin, at, end):
+            elif inline and _is_bare_i(raw, begin, at, end, parentheses):
                 state[1, number] = True
                 at += 1
             else:
