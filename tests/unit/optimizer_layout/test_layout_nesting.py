@@ -17,8 +17,8 @@ from kerf.optimizer.v1 import layout_pb2 as layout
 from kerf.optimizer.v1 import plan_pb2 as plan
 from kerf_core.errors import InvalidArgument
 from kerf_core.grpc_calls import validate
-from kerf_optimizer.domain.geometry import Drawing, Raster, path_of
-from kerf_optimizer.domain.nesting import NestedPart, Nesting, NestingLimits, Pose, nest, rotation
+from kerf_optimizer.domain.geometry import Drawing, Raster, path_of, rotation
+from kerf_optimizer.domain.nesting import NestedPart, Nesting, NestingLimits, Pose, nest
 from kerf_optimizer.domain.planning import Operation, OperationKind, Placement, PlanSpec, plan_burn
 from kerf_optimizer.domain.svg import read_svg, write_svg
 from kerf_optimizer.domain.workbench import OptimizerLimits, Workbench

@@ -6,6 +6,7 @@ into machine coordinates.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -203,6 +204,16 @@ class Raster:
 def path_of(points_mm: ArrayLike, *, closed: bool, layer: str = "") -> Path:
     """A path from anything that numpy can read as (n, 2) numbers, e.g. a list of pairs. Raises as `Path` does."""
     return Path(np.asarray(points_mm, dtype=np.float64), closed, layer)
+
+
+def rotation(angle_deg: float) -> NDArray[np.float64]:
+    """The matrix, float64 (2, 2), that turns columns from x towards y; quarters are exact."""
+    quarters = angle_deg / 90
+    if quarters == round(quarters):
+        cosine, sine = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[round(quarters) % 4]
+    else:
+        cosine, sine = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
+    return np.array([[cosine, -sine], [sine, cosine]])
 
 
 def _box_text(box: Bounds) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from kerf_core.errors import InvalidArgument
-from kerf_optimizer.domain.geometry import Drawing, Path, Raster
+from kerf_optimizer.domain.geometry import Drawing, Path, Raster, rotation
 from kerf_optimizer.domain.nesting.packing import Cells, Piece, pack
 
 MIN_SHEET_MM, MAX_SHEET_MM = 10.0, 3000.0
@@ -218,16 +218,6 @@ def _all_turned(outline: BaseGeometry, angles: Sequence[float], cell_mm: float, 
 def _rotated(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
     rotated: NDArray[np.float64] = points @ matrix.T
     return rotated
-
-
-def rotation(angle_deg: float) -> NDArray[np.float64]:
-    """Matrix of a turn counter-clockwise, exact for quarters."""
-    quarters = angle_deg / 90
-    if quarters == round(quarters):
-        cosine, sine = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[round(quarters) % 4]
-    else:
-        cosine, sine = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
-    return np.array([[cosine, -sine], [sine, cosine]])
 
 
 def _cells(area: BaseGeometry, corner: NDArray[np.float64], cell_mm: float, shape: tuple[int, int]) -> Cells:

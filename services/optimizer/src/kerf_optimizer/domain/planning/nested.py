@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerf_core.errors import InvalidArgument
-from kerf_optimizer.domain.geometry import Drawing, Path, Raster
+from kerf_optimizer.domain.geometry import Drawing, Path, Raster, rotation
 from kerf_optimizer.domain.machine.work import PlacedRaster
-from kerf_optimizer.domain.nesting import NestedPart, Nesting, Pose, nest, rotation
+from kerf_optimizer.domain.nesting import NestedPart, Nesting, Pose, nest
 from kerf_optimizer.domain.planning.placement import QUARTER_DEG, SheetPlacement, check_figures, sheet_origin
 from kerf_optimizer.domain.planning.spec import Placement, PlanLimits
 from kerf_optimizer.domain.presets import MachineProfile

@@ -7,14 +7,13 @@ crossed at the feed with the beam off.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kerf_optimizer.domain.geometry import Path
+from kerf_optimizer.domain.geometry import Path, rotation
 from kerf_optimizer.domain.machine.work import UM_PER_MM, PlacedRaster
 
 MIN_JUMP_UM = 5000
@@ -114,7 +113,7 @@ def hatch_stretches(paths: Sequence[Path], interval_mm: float, angle_deg: float 
     crossed by the lines with lower end ≤ y < upper end (scan-line filling, Wylie and others 1967): every line is
     crossed an even number of times, whatever touches whatever. Lines at an angle come turned back by it, along X.
     """
-    back = _rotation(-angle_deg).T
+    back = rotation(-angle_deg).T
     rings = [path.points_mm @ back if angle_deg else path.points_mm for path in paths if path.closed]
     if not rings:
         empty = np.zeros(0, dtype=np.int64)
@@ -151,16 +150,6 @@ def _cleaned(raw: Stretches) -> Stretches:
     return Stretches(row[begins], y_um[begins], start_um[begins], end_um[ends], shares)
 
 
-def _rotation(angle_deg: float) -> NDArray[np.float64]:
-    """The matrix that turns columns counter-clockwise; quarters are exact."""
-    quarters = angle_deg / 90
-    if quarters == round(quarters):
-        cosine, sine = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[round(quarters) % 4]
-    else:
-        cosine, sine = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
-    return np.array([[cosine, -sine], [sine, cosine]])
-
-
 def scan_moves(stretches: Stretches, overscan_mm: float, *, angle_deg: float = 0.0, both_ways: bool = True) -> Moves:
     """Moves over all stretches: per run one rapid move, the run-up, burn and gap in turn, the run-out.
 
@@ -185,7 +174,7 @@ def scan_moves(stretches: Stretches, overscan_mm: float, *, angle_deg: float = 0
     x_um[burn_at + 1] = np.where(runs.closes, runs.leave_um + runs.direction * overscan_um, next_enter)
     y_um[:] = np.repeat(runs.y_um, size)
     if angle_deg:
-        x_um, y_um = np.rint(_rotation(angle_deg) @ np.stack([x_um, y_um])).astype(np.int64)
+        x_um, y_um = np.rint(rotation(angle_deg) @ np.stack([x_um, y_um])).astype(np.int64)
     if stretches.share is None:
         return Moves(x_um, y_um, burns, rapid)
     # Where one power follows another without a gap, the beam stays on.
