@@ -171,13 +171,30 @@ def install_torch(gpu: bool) -> None:
 def install(gpu: bool) -> None:
     """Everything, in the versions of constraints.txt."""
     groups = read_toml(ROOT / "pyproject.toml")["dependency-groups"]
-    print("setup: 1 of 3: pip and the build tools", flush=True)
+    print("setup: 1 of 4: pip and the build tools", flush=True)
     must_pip(*groups["build"])
-    print(f"setup: 2 of 3: PyTorch for {'CUDA' if gpu else 'the CPU'}", flush=True)
+    print(f"setup: 2 of 4: PyTorch for {'CUDA' if gpu else 'the CPU'}", flush=True)
     install_torch(gpu)
-    print("setup: 3 of 3: kerf's packages with all they need, and the tools for tests and lint", flush=True)
+    print("setup: 3 of 4: kerf's packages with all they need, and the tools for tests and lint", flush=True)
     packages = [argument for folder in package_folders() for argument in ("--editable", str(folder))]
     must_pip("--no-build-isolation", *packages, *(name for group in GROUPS for name in groups[group]))
+
+
+def has_kernels() -> bool:
+    """Whether the optimizer's kernels were compiled since `make clean`; which of them are stale, the optimizer sees."""
+    return any((ROOT / "services" / "optimizer" / "src").rglob("*.nbi"))
+
+
+def compile_kernels() -> None:
+    """Compile the optimizer's kernels into the cache that it reads when it starts. It also starts without, but later.
+
+    Says so and goes on where that fails: the rest of kerf works, and the tests tell what is wrong with the optimizer.
+    """
+    command = [str(PYTHON), "-m", "kerf_optimizer.domain.rehearsal"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    told = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines() or ["it said nothing"]
+    failed = "" if done.returncode == 0 else "failed, the optimizer does so when it starts: "
+    print(f"    {failed}{told[-1][:160]}", flush=True)
 
 
 def torch_device() -> str:
@@ -222,6 +239,9 @@ def main() -> None:
         )
     with only_one():
         if up_to_date():
+            if not has_kernels():
+                print("setup: compiling the optimizer's kernels", flush=True)
+                compile_kernels()
             print(f"setup: .venv is up to date (device: {read_stamp()['device']})")
             return
         begin = time.monotonic()
@@ -229,6 +249,8 @@ def main() -> None:
         print(f"setup: device: {'an NVIDIA GPU was found' if gpu else 'CPU (no NVIDIA GPU was found)'}", flush=True)
         make_venv()
         install(gpu)
+        print("setup: 4 of 4: compiling the optimizer's kernels", flush=True)
+        compile_kernels()
         device = torch_device()
         STAMP.write_text(json.dumps({**wanted(), "device": device}))
         UNFINISHED.unlink()

@@ -36,21 +36,21 @@ def measured(*, kerf_ms: float, celery_ms: float | None) -> Measured:
     return found
 
 
-def test_a_latency_of_three_times_the_peers_is_met_and_more_is_not() -> None:
-    just = {row.name: row for row in rows(measured(kerf_ms=3.0, celery_ms=1.0))}
-    over = {row.name: row for row in rows(measured(kerf_ms=3.1, celery_ms=1.0))}
+def test_a_latency_of_twice_the_peers_is_met_and_more_is_not() -> None:
+    just = {row.name: row for row in rows(measured(kerf_ms=2.0, celery_ms=1.0))}
+    over = {row.name: row for row in rows(measured(kerf_ms=2.1, celery_ms=1.0))}
     for percent in (50, 99):
         name = f"create → terminal, p{percent}"
         assert just[name].met is True
         assert over[name].met is False
-        assert over[name].ratio == pytest.approx(3.1)
+        assert over[name].ratio == pytest.approx(2.1)
 
 
 def test_throughput_is_the_median_of_the_rounds() -> None:
     by_name = {row.name: row for row in rows(measured(kerf_ms=1, celery_ms=1))}
-    for name in ("1 client", "8 clients", "64 clients"):
+    for name, target in (("1 client", ">= 50.000"), ("8 clients", ">= 50.000"), ("64 clients", ">= 100.000")):
         assert by_name[name].value == 100
-        assert by_name[name].target == ">= 50.000"
+        assert by_name[name].target == target
         assert by_name[name].met is True
     assert by_name["64 clients, beside the protocol's own writes"].ratio == 1
 

@@ -1,12 +1,11 @@
 """Loops that run as machine code: written in Python, compiled by numba, in one place for the whole service.
 
 A kernel is compiled at its first call, or before by `compile_all`, and kept in numba's cache: beside the source, or
-where that cannot be written in the user's cache folder, or nowhere. In any case it is the same code.
+where that cannot be written in the user's cache folder, or nowhere (`kernel_cache`). In any case it is the same code.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -14,9 +13,10 @@ from importlib import import_module
 from types import FunctionType
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
+from kerf_optimizer.domain.kernel_cache import KernelCache, choose_processor
+
 P = ParamSpec("P")
 R = TypeVar("R")
-LOG = logging.getLogger(__name__)
 
 _kernels: list[Kernel[Any, Any]] = []
 _compiling = threading.RLock()
@@ -52,13 +52,14 @@ class Kernel(Generic[P, R]):
         # Imported late: it takes half a second that a command line or a test without kernels need not wait. By name:
         # numba has no annotations, and a type checker would read all of it to find that out.
         numba: Any = import_module("numba")
-        python, signature = self._with_native_callees(), self._signature or None
-        try:
-            native = numba.njit(signature, nogil=True, cache=True)(python)
-        except RuntimeError as error:
-            # "no locator available": neither the package nor the user's cache folder can be written.
-            LOG.info("kernel is compiled without a cache", extra={"kernel": python.__name__, "why": str(error)})
-            native = numba.njit(signature, nogil=True)(python)
+        choose_processor()
+        python = self._with_native_callees()
+        native = numba.njit(nogil=True)(python)
+        # As `cache=True` does, which however gives up where nothing can be written, and knows no other cache.
+        native._cache = KernelCache(python)
+        if self._signature:
+            native.compile(self._signature)
+            native.disable_compile()
         return cast(Callable[P, R], native)
 
     def _with_native_callees(self) -> FunctionType:
