@@ -208,3 +208,20 @@ def test_a_sweep_costs_nothing_for_jobs_that_merely_wait() -> None:
     assert not repairs.overdue + repairs.unanswered + repairs.silent
     assert len(asked) <= 2
     assert len(standing.waiting["a"]) == 2000  # the one whose message is gone waits again
+
+
+def test_jobs_that_end_long_before_their_deadline_are_not_kept_until_then() -> None:
+    standing = Standing(lambda ref: None)
+    open_refs = [JobRef(TenantId("one"), JobId(f"open-{number}")) for number in range(3)]
+    for number, ref in enumerate(open_refs):
+        row = waiting_row(ref)
+        row.head.deadline.CopyFrom(stamp(100_000 + number))
+        standing.row(row, 0)
+    for number in range(2_000):
+        row = waiting_row(JobRef(TenantId("one"), JobId(f"short-{number}")))
+        row.head.deadline.CopyFrom(stamp(90_000 - number))
+        standing.row(row, 0)
+        standing.row(ended_row(row.ref), 0)
+        assert len(standing.deadlines.due) <= 3 * len(open_refs) + 100
+    assert standing.deadlines.take(100_001 * SECOND) == open_refs[:2]
+    assert standing.deadlines.next_ns() == 100_002 * SECOND

@@ -17,6 +17,7 @@ from kerf_core.jobs.waiting import WaitingLine
 from kerf_core.stages import TenantId
 
 _Key = TypeVar("_Key")
+_SPARE = 64
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class _Deadlines:
     """Open jobs by their deadline."""
 
     due: list[tuple[int, JobRef]] = field(default_factory=list)
-    """A heap of (deadline in ns, job); jobs that ended before theirs are dropped when it comes."""
+    """A heap of (deadline in ns, job); jobs that ended before theirs stay until it comes, or they are too many."""
     timed: set[JobRef] = field(default_factory=set)
     overdue: set[JobRef] = field(default_factory=set)
 
@@ -62,6 +63,9 @@ class _Deadlines:
         if row.ended:
             self.timed.discard(row.ref)
             self.overdue.discard(row.ref)
+            if len(self.due) > 2 * len(self.timed) + _SPARE:
+                self.due = [entry for entry in self.due if entry[1] in self.timed]
+                heapq.heapify(self.due)
             return False
         if not row.head.HasField("deadline") or row.ref in self.timed:
             return False
