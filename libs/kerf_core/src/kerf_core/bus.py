@@ -181,6 +181,20 @@ class Bus:
             raise nats_away() from error
         return Stored(int(message.seq or 0), subject, message.data or b"")
 
+    async def first(self, stream: str, subject: str, *, start: int, timeout: float = 2.0) -> int | None:
+        """Stream sequence of the first message on a subject (wildcards allowed) from `start` on; None = there is none.
+
+        The stream's leader says it. Raises Unavailable.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                message = await self.js.get_msg(stream, start, subject, next=True)
+        except NotFoundError:
+            return None
+        except (APIError, nats.errors.Error, TimeoutError) as error:
+            raise nats_away() from error
+        return int(message.seq or 0)
+
     async def read(
         self, stream: str, subject: str, *, start: int = 1, limit: int | None = None, timeout: float = 5.0
     ) -> list[Stored]:

@@ -33,7 +33,7 @@ from kerf_core.errors import DataLoss, Internal, KerfError, NotFound, Unavailabl
 from kerf_core.jobs.context import ProgressBudget, RunningStage
 from kerf_core.jobs.dispatch import dispatch_stage
 from kerf_core.jobs.fold import TERMINAL, IllegalEntry
-from kerf_core.jobs.log import OWN_SEQUENCE, JobLog, now
+from kerf_core.jobs.log import OWN_SEQUENCE, JobLog, LogMoved, now
 from kerf_core.jobs.names import WorkRef
 from kerf_core.jobs.outcome import Act, Decision, completed_stages, decide, from_earlier_stage, spec_of
 from kerf_core.jobs.rebuild import ask_for_rebuild
@@ -90,22 +90,32 @@ class Attempt:
 async def settle(attempt: Attempt) -> None:
     """Do what the delivery calls for. A refusal of the log ends it without a word: somebody else has the job."""
     try:
-        entries = await attempt.log.load()
-        settings = attempt.settings
-        decision = decide(
-            entries,
-            attempt.work.stage,
-            max_attempts=settings.max_attempts,
-            now_ns=time.time_ns(),
-            # A lost attempt's last entry is older than ack_wait - heartbeat, which is two thirds of ack_wait.
-            alive_ns=int(settings.ack_wait.total_seconds() * 1e9 / 2),
-        )
-        with span(f"stage {attempt.work.kind}", attempt.log.origin):
-            await _act(attempt, decision, entries)
+        while await _moved_meanwhile(attempt):
+            LOG.info("%s: the log went on since it was read: decided again", attempt.work.ref.name)
     except IllegalEntry as refusal:
         LOG.info("%s: %s: stopped", attempt.work.ref.name, refusal)
     except (NatsError, Unavailable) as error:
         LOG.warning("%s: %s: the delivery comes again", attempt.work.ref.name, error)
+
+
+async def _moved_meanwhile(attempt: Attempt) -> bool:
+    """Decide from the log and act; True if it was not the newest: a replica behind its leader may have answered."""
+    entries = await attempt.log.load()
+    settings = attempt.settings
+    decision = decide(
+        entries,
+        attempt.work.stage,
+        max_attempts=settings.max_attempts,
+        now_ns=time.time_ns(),
+        # A lost attempt's last entry is older than ack_wait - heartbeat, which is two thirds of ack_wait.
+        alive_ns=int(settings.ack_wait.total_seconds() * 1e9 / 2),
+    )
+    with span(f"stage {attempt.work.kind}", attempt.log.origin):
+        try:
+            await _act(attempt, decision, entries)
+        except LogMoved:
+            return True
+    return False
 
 
 async def _act(attempt: Attempt, decision: Decision, entries: list[JobEvent]) -> None:
@@ -124,7 +134,7 @@ async def _act(attempt: Attempt, decision: Decision, entries: list[JobEvent]) ->
         reason = "every attempt ended without a word: the worker died or was lost while it ran this stage"
         error = Internal("ATTEMPTS_EXHAUSTED", f"{reason} ({attempt.settings.max_attempts} attempts)")
         failed = Failed(error=status_of(error), attempts_exhausted=True)
-        await _end(attempt, JobEvent(failed=failed), fence=0)
+        await _end(attempt, JobEvent(failed=failed), fence=0, stands_on_tail=True)
     else:
         await _run(attempt, decision, entries)
 
@@ -137,7 +147,7 @@ async def _run(attempt: Attempt, decision: Decision, entries: list[JobEvent]) ->
     if decision.attempt_open:
         lost = AttemptLost(reason="WORKER_LOST", message="the worker of the attempt before gave no sign of life")
         started.lost.CopyFrom(lost)
-    start = await attempt.log.append(JobEvent(stage_started=started), fence=OWN_SEQUENCE)
+    start = await attempt.log.append(JobEvent(stage_started=started), fence=OWN_SEQUENCE, stands_on_tail=True)
     queued_seconds = max(0.0, (start.time.ToNanoseconds() - ready_at) / 1e9)
     STAGE_QUEUE_SECONDS.labels(attempt.work.kind).observe(queued_seconds)
     began = time.monotonic()
@@ -342,8 +352,8 @@ def _later(delay: timedelta) -> Timestamp:
     return stamp
 
 
-async def _end(attempt: Attempt, event: JobEvent, *, fence: int) -> None:
-    stored = await attempt.log.append(event, fence=fence)
+async def _end(attempt: Attempt, event: JobEvent, *, fence: int, stands_on_tail: bool = False) -> None:
+    stored = await attempt.log.append(event, fence=fence, stands_on_tail=stands_on_tail)
     JOBS_ENDED.labels(str(stored.WhichOneof("body")), stored.head.reason).inc()
     await _ack(attempt.message)
 

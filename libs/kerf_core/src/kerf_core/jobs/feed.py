@@ -15,6 +15,7 @@ from datetime import timedelta
 
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from kerf.jobs.v1.event_pb2 import JobEvent
@@ -27,6 +28,9 @@ from kerf_core.tasks import end_tasks
 LOG = logging.getLogger(__name__)
 Listener = Callable[[JobRef, JobEvent], None]
 _TAILS_BATCH = 2000
+_PAGE = 1000
+_ENTRIES = "kerf.v1.job.*.*.events"
+_RETRY_SECONDS = 0.2
 
 
 class EventFeed:
@@ -51,7 +55,7 @@ class EventFeed:
         """Subscribe, give every job's last entry to the listeners once, then follow."""
         self._subscription = await self._bus.client.subscribe("kerf.v1.feed.>", cb=self._received)
         await self._bus.client.flush()
-        self._last = await self._load_tails()
+        await self._load()
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._compare())]
 
     async def stop(self) -> None:
@@ -64,11 +68,25 @@ class EventFeed:
         headers = message.headers or {}
         self._queue.put_nowait((int(headers["Nats-Sequence"]), parse_feed(message.subject), message.data))
 
-    async def _load_tails(self) -> int:
-        """Last entry of every job, by one consumer that is deleted afterwards. Returns the stream's last sequence."""
-        last = await self._bus.last_sequence(EVENTS)
+    async def _load(self) -> None:
+        """Tell where all logs stand, however long NATS takes: servers that choose a leader just now answer later."""
+        while True:
+            try:
+                until = await self._bus.last_sequence(EVENTS)
+                await self._load_tails()
+                await self._catch_up(until)
+                return
+            except (Unavailable, NatsError, TimeoutError) as error:
+                LOG.warning("reading the last entries of all logs: %s: %s", type(error).__name__, error)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _load_tails(self) -> None:
+        """Last entry of every job, by one consumer that is deleted afterwards; of a second try only what is newer.
+
+        The consumer may live on a replica that is behind the leader: what is missing is read afterwards.
+        """
         consumer = await self._bus.js.pull_subscribe(
-            "kerf.v1.job.*.*.events",
+            _ENTRIES,
             stream=EVENTS,
             config=ConsumerConfig(
                 deliver_policy=DeliverPolicy.LAST_PER_SUBJECT, ack_policy=AckPolicy.NONE, mem_storage=True
@@ -80,13 +98,16 @@ class EventFeed:
             while left > 0:
                 page = await consumer.fetch(min(left, _TAILS_BATCH), timeout=10)
                 for message in page:
-                    self._tell(parse_events(message.subject), message.data)
+                    at = message.metadata.sequence.stream
+                    if at > self._last:
+                        self._tell(parse_events(message.subject), message.data)
+                        self._last = at
                 left -= len(page)
             name = info.name
         finally:
             await consumer.unsubscribe()
-        await self._bus.js.delete_consumer(EVENTS, name)
-        return last
+        with suppress(NatsError):  # it ends by itself a moment later
+            await self._bus.js.delete_consumer(EVENTS, name)
 
     async def _follow(self) -> None:
         while True:
@@ -115,16 +136,32 @@ class EventFeed:
     async def _catch_up(self, until: int) -> None:
         """Read the entries after the last one told, up to stream sequence `until`."""
         while self._last < until:
-            try:
-                missing = await self._bus.read(EVENTS, "kerf.v1.job.*.*.events", start=self._last + 1, limit=1000)
-            except Unavailable:
-                await asyncio.sleep(0.2)
-                continue
-            for stored in missing:
-                if stored.sequence <= until:
-                    self._tell(parse_events(stored.subject), stored.data)
-            # Purged entries leave holes in the stream: what was not there to read is passed over.
-            self._last = min(until, missing[-1].sequence) if missing else until
+            with suppress(Unavailable):
+                if await self._read_on(until):
+                    continue
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _read_on(self, until: int) -> bool:
+        """Read a page; True if that was of use."""
+        page = await self._bus.read(EVENTS, _ENTRIES, start=self._last + 1, limit=_PAGE)
+        for stored in page:
+            if stored.sequence <= until:
+                self._tell(parse_events(stored.subject), stored.data)
+                self._last = stored.sequence
+        beyond = bool(page) and page[-1].sequence > until
+        if beyond or (self._last < until and len(page) < _PAGE and await self._is_hole(until)):
+            self._last = until
+        return bool(page) or self._last == until
+
+    async def _is_hole(self, until: int) -> bool:
+        """Whether there is nothing more up to stream sequence `until`, for purged entries leave holes.
+
+        A replica that is behind its leader looks the same, so the leader is asked, and must be no old one itself.
+        """
+        if await self._bus.last_sequence(EVENTS) < until:
+            return False
+        following = await self._bus.first(EVENTS, _ENTRIES, start=self._last + 1)
+        return following is None or following > until
 
     def _tell(self, ref: JobRef, data: bytes) -> None:
         event = JobEvent.FromString(data)

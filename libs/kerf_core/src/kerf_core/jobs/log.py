@@ -22,6 +22,10 @@ OWN_SEQUENCE = -1
 _BEHIND_SECONDS = 0.05
 
 
+class LogMoved(Exception):
+    """Somebody else's entry came between reading the log and an append that stood on what was read."""
+
+
 def now() -> Timestamp:
     """The writer's clock."""
     stamp = Timestamp()
@@ -80,13 +84,14 @@ class JobLog:
             self._move(JobEvent.FromString(stored.data), stored.sequence)
         return stored is not None
 
-    async def append(self, body: JobEvent, *, fence: int = 0) -> JobEvent:
+    async def append(self, body: JobEvent, *, fence: int = 0, stands_on_tail: bool = False) -> JobEvent:
         """Append `body` after whatever the log holds. Of an Accepted entry `head.kinds` and `time` are taken too.
 
         A refusal or a time-out is a question, and the log answers it: if the entry is there, it was appended. Returns
         the entry as stored. Raises IllegalEntry when the log has moved to where the entry has no place (then the caller
         stops: no append, ack, nak or term), Unavailable when NATS stayed away, ResourceExhausted when the store is
-        full.
+        full. With `stands_on_tail` the entry goes nowhere but behind the tail as it is known here, else LogMoved: for
+        what was decided from the whole log and would be decided otherwise from a longer one.
         """
         async with self._lock:
             entry = JobEvent()
@@ -108,6 +113,8 @@ class JobLog:
                     stored = await self._find(entry, after, give_up_at)
                     if stored is not None:
                         return stored
+                    if stands_on_tail and self._tail_at != after:
+                        raise LogMoved from problem
                     continue
                 self._move(entry, at)
                 return entry

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.js.errors import BadRequestError
 
 from kerf.runtime.v1.runtime_pb2 import Slots
 from kerf_core.blobs import BlobStore
@@ -58,7 +59,7 @@ class StageRunner:
 
     async def run(self) -> None:
         """Take and run stages; returns after `stop` when no message can arrive any more."""
-        name = await declare_consumer(self._bus.js, self._handler.kind, self._settings)
+        name = await self._declared()
         puller = WorkPuller(self._bus, name, self._wake)
         await puller.start()
         self._pool.on_change(self._wake.set)
@@ -77,6 +78,17 @@ class StageRunner:
                 await self._awake()
         finally:
             await end_tasks(announcer)
+
+    async def _declared(self) -> str:
+        """The consumer's name, once NATS has it: servers that choose a leader just now answer later."""
+        while True:
+            try:
+                return await declare_consumer(self._bus.js, self._handler.kind, self._settings)
+            except BadRequestError:  # it would say so for ever
+                raise
+            except NatsError as error:
+                LOG.warning("declaring the consumer: %s: %s", type(error).__name__, error)
+                await asyncio.sleep(_IDLE_ASK_SECONDS)
 
     async def stop(self, grace_seconds: float) -> None:
         """Take nothing more; let running stages end within the grace, then hand back what still runs.
