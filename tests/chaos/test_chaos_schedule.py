@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +15,11 @@ import pytest
 
 from chaos.faults.checker import violations
 from chaos.faults.disk import DISK_MIB, small_disk
-from chaos.faults.history import History
+from chaos.faults.history import TERMINAL, Execution, History
 from chaos.faults.proxy import Link, Protocol
+from chaos.faults.readback import is_amid, read_journals
 from chaos.faults.run import Plan, run_plan
-from chaos.faults.schedule import Fault, draw_schedule
+from chaos.faults.schedule import NODE_FAULTS, NODES, Fault, draw_schedule
 from chaos.faults.violations import Kind
 from chaos.faults.wires import REFUSAL, Meddling, NatsFrames, Piece, body_bytes
 from chaos.faults.wishes import draw_wishes
@@ -94,6 +97,54 @@ async def test_no_promise_is_broken_when_the_disk_is_full(tmp_path: Path) -> Non
     assert report.faults == {Fault.FILL_DISK.name: 2}
 
 
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+async def test_no_promise_is_broken_when_one_server_of_a_cluster_fails(tmp_path: Path) -> None:
+    plan = Plan(chosen_plan().seed, jobs=20, faults=6, seconds=24.0, patience=chosen_plan().patience, cluster=True)
+    report = await run_plan(plan, tmp_path)
+    print(report)
+    assert report.clean, f"{SEED}={plan.seed}\n{report}"
+    assert sum(report.faults.values()) + len(report.missed) == plan.faults
+    assert {fault.name for fault in NODE_FAULTS} <= report.faults.keys()
+    assert report.bodies["accepted"] >= 0.5 * plan.jobs
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+async def test_a_worker_that_is_told_to_stop_hands_back_what_it_cannot_end(tmp_path: Path) -> None:
+    """It has less time than any stage needs. What it computed is not computed again where it could be saved."""
+    hasty = {"DRAIN_GRACE": "0.1", "STEP_SECONDS": "0.8"}
+    plan = replace(chosen_plan(), jobs=30, faults=0, seconds=30.0, roll_outs=8, workers=hasty)
+    report = await run_plan(plan, tmp_path)
+    print(report)
+    assert report.clean, f"{SEED}={plan.seed}\n{report}"
+    handed_back = {entry.head.stage > 0 for entry in report.history.entries if entry.handed_back}
+    assert handed_back == {True, False}, "stages that save their work, and stages that do not"
+    assert repeated(report.history) == []
+    assert unexplained(report.history) == []
+    once = next(made for made in report.history.executions if made.steps and made.stage == "draw")
+    spoilt = replace(report.history, executions=[*report.history.executions, once])
+    assert repeated(spoilt), "it can fail"
+    assert unexplained(spoilt), "it can fail too"
+
+
+def repeated(history: History) -> list[tuple[str, str, int]]:
+    """(job, stage, step) of what was computed twice, of stages that save their work and were not lost otherwise."""
+    taken_over = {(entry.job, entry.stage) for entry in history.entries if entry.takes_over}
+    steps = Counter(
+        (made.job, made.stage, step) for made in history.executions for step in made.steps if "burn" not in made.stage
+    )
+    return [place for place, count in steps.items() if count > 1 and place[:2] not in taken_over]
+
+
+def unexplained(history: History) -> list[str]:
+    """Jobs with more executions than stages and lost attempts: a stage that was done has been done again."""
+    begun = Counter(made.job for made in history.executions)
+    for entry in history.entries:
+        begun[entry.job] -= entry.body in ("attempt_lost", "stage_completed", *TERMINAL) or entry.takes_over
+    return [job for job, count in begun.items() if count > 0]
+
+
 def test_a_seed_gives_one_schedule_and_one_load() -> None:
     assert draw_schedule(5, 100, 300.0) == draw_schedule(5, 100, 300.0) != draw_schedule(6, 100, 300.0)
     assert draw_wishes(5, 300, 300.0) == draw_wishes(5, 300, 300.0) != draw_wishes(6, 300, 300.0)
@@ -113,12 +164,39 @@ def test_a_schedule_has_every_sort_of_fault_and_leaves_none_without_time(seed: i
 
 
 @pytest.mark.parametrize("seed", range(20))
+def test_on_a_cluster_one_server_fails_at_a_time(seed: int) -> None:
+    schedule = draw_schedule(seed, 60, 300.0, cluster=True)
+    assert {planned.fault for planned in schedule[:8]} & set(NODE_FAULTS)
+    assert {planned.target for planned in schedule} & set(NODES)
+    assert not [planned for planned in schedule if planned.target == "nats"]
+    free_from = 0.0
+    for planned in schedule:
+        if planned.fault in NODE_FAULTS:
+            assert planned.at_s >= free_from
+            free_from = planned.at_s + planned.lasts_s
+
+
+@pytest.mark.parametrize("seed", range(20))
 def test_power_cuts_befall_everybody_in_turn(seed: int) -> None:
     cuts = draw_schedule(seed, 0, 60.0, power_cuts=7)
     targets = [cut.target for cut in cuts]
     assert {cut.fault for cut in cuts} == {Fault.POWER_CUT}
     assert set(targets[:3]) == set(targets[3:6]) == set(Fault.POWER_CUT.targets)
     assert [int(cut.at_s // (60.0 / 7)) for cut in cuts] == list(range(7))
+
+
+def test_a_worker_is_amid_a_stage_while_it_can_be_interrupted_without_loss(tmp_path: Path) -> None:
+    journal = tmp_path / "draw1-7.jsonl"
+    assert not is_amid(tmp_path, "draw1", 7)
+    begun = {"execution": "x", "worker": "draw1", "job": "jobs/a", "stage": "draw"}
+    computed = [{"execution": "x", "step": str(step), "interruptible": str(left)} for step, left in ((1, 0), (2, 1))]
+    lines = [begun, *computed, {"execution": "x", "made": "ff"}]
+    amid = []
+    for count in range(1, len(lines) + 1):
+        journal.write_text("".join(json.dumps(line) + "\n" for line in lines[:count]) + '{"execution": "y"')
+        amid.append(is_amid(tmp_path, "draw1", 7))
+    assert amid == [False, False, True, False]
+    assert read_journals(tmp_path) == [Execution("draw1", "x", "jobs/a", "draw", ("ff",), (1, 2))]
 
 
 def test_frames_are_cut_where_they_end_however_they_arrive() -> None:

@@ -27,11 +27,27 @@ def main() -> int:
     parser.add_argument("--patience", type=float, default=1.0, help="factor on every bound, for a busy machine")
     parser.add_argument("--full-disks", type=int, default=0, help="times that the disk is filled (root only)")
     parser.add_argument("--power-cuts", type=int, default=0, help="of the machine and of its volumes (root only)")
+    parser.add_argument("--roll-outs", type=int, default=0, help="workers that are told to stop amid a stage")
+    parser.add_argument("--drain-grace", type=float, help="seconds that a worker has for that; default: all it needs")
+    parser.add_argument("--cluster", action="store_true", help="three NATS servers, of which one at a time fails")
     given = parser.parse_args()
+    if given.cluster and (given.full_disks or given.power_cuts):
+        parser.error("--cluster goes neither with --full-disks nor with --power-cuts")
     first = random.SystemRandom().randrange(1 << 31) if given.seed is None else given.seed
     found = 0
     for seed in range(first, first + given.schedules):
-        plan = Plan(seed, given.jobs, given.faults, given.seconds, given.patience, given.full_disks, given.power_cuts)
+        plan = Plan(
+            seed,
+            given.jobs,
+            given.faults,
+            given.seconds,
+            given.patience,
+            given.full_disks,
+            given.power_cuts,
+            given.roll_outs,
+            given.cluster,
+            {} if given.drain_grace is None else {"DRAIN_GRACE": str(given.drain_grace)},
+        )
         print(f"seed {seed}: begins", flush=True)
         found += not _run(plan)
     print(f"{given.schedules - found} of {given.schedules} schedules found nothing")

@@ -108,6 +108,8 @@ class Execution:
     job: str
     stage: str
     made: tuple[str, ...] = ()
+    steps: tuple[int, ...] = ()
+    """The steps that it computed, from 1 on."""
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,16 @@ import asyncio
 import signal
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from chaos.faults.disk import Disk
 from chaos.faults.history import FaultRecord
 from chaos.faults.power import Mains
 from chaos.faults.proxy import Link
-from chaos.faults.schedule import DISK, MACHINE, SERVERS, WORKERS, Fault, PlannedFault
+from chaos.faults.readback import is_amid
+from chaos.faults.schedule import DISK, MACHINE, NODE_FAULTS, SERVERS, WORKERS, Fault, PlannedFault
 from chaos.faults.stack import FaultyStack
 from chaos.faults.wires import Meddling, Piece
 from kerf_core.errors import FailedPrecondition
@@ -24,6 +25,7 @@ _SIGNALS = {
     Fault.KILL_GATEWAY: signal.SIGKILL,
     Fault.KILL_SERVER: signal.SIGKILL,
     Fault.END_SERVICE: signal.SIGTERM,
+    Fault.ROLL_OUT: signal.SIGTERM,
 }
 _STOPS = frozenset({Fault.STOP_WORKER, Fault.STOP_GATEWAY, Fault.STOP_SERVER})
 _MEDDLINGS: dict[Fault, Callable[[], Meddling]] = {
@@ -34,6 +36,8 @@ _MEDDLINGS: dict[Fault, Callable[[], Meddling]] = {
 }
 _DELAY_S = 0.15
 _LOOK_S = 0.1
+_LOOK_CLOSELY_S = 0.02
+"""For moments that pass."""
 
 
 class Injector:
@@ -80,19 +84,20 @@ class Injector:
 
     async def _act(self, planned: PlannedFault) -> None:
         fault = planned.fault
-        if fault in _SIGNALS:
+        if fault in NODE_FAULTS:
+            await self._befall_node(planned)
+        elif fault in _SIGNALS:
+            if fault is Fault.ROLL_OUT:
+                await self._until_amid(planned.target)
             await self._end(planned.target, _SIGNALS[fault])
         elif fault in _STOPS:
-            self._stack.stack.kill(planned.target, signal.SIGSTOP)
-            await asyncio.sleep(planned.lasts_s)
-            with suppress(FailedPrecondition):
-                self._stack.stack.kill(planned.target, signal.SIGCONT)
+            await self._stop(planned)
         elif fault is Fault.FILL_DISK:
             await self._fill(planned.lasts_s)
         elif fault is Fault.POWER_CUT:
             await self._cut_power(planned.target)
         else:
-            link = self._stack.links[planned.target]
+            link = self._stack.link_of(planned.target)
             undo = _disturb(link, fault)
             try:
                 await asyncio.sleep(planned.lasts_s)
@@ -104,6 +109,32 @@ class Injector:
             self._stack.stack.kill(name, number)
             self.deaths[name] += 1
             await self._stack.stack.wait_ready(name, self._ready_within)
+
+    async def _stop(self, planned: PlannedFault) -> None:
+        self._stack.stack.kill(planned.target, signal.SIGSTOP)
+        await asyncio.sleep(planned.lasts_s)
+        with suppress(FailedPrecondition):
+            self._stack.stack.kill(planned.target, signal.SIGCONT)
+
+    async def _until_amid(self, worker: str) -> None:
+        """Until it is in the middle of a stage."""
+        give_up_at = time.monotonic() + self._ready_within.total_seconds() / 2
+        while not is_amid(self._stack.journals, worker, self._stack.stack.pid(worker) or 0):
+            if time.monotonic() > give_up_at:
+                raise FailedPrecondition("IDLE", f"{worker} has nothing to do")
+            await asyncio.sleep(_LOOK_CLOSELY_S)
+
+    async def _befall_node(self, planned: PlannedFault) -> None:
+        """One server of the cluster at a time; over when the three have the same again, whoever leads them."""
+        async with self._turns["nodes"]:
+            if planned.fault is Fault.KILL_NODE:
+                await self._end(planned.target, signal.SIGKILL)
+            elif planned.fault is Fault.STOP_NODE:
+                await self._stop(planned)
+            else:
+                with _held(self._stack.routes_of(planned.target)):
+                    await asyncio.sleep(planned.lasts_s)
+            await self._stack.nodes_agree(self._ready_within)
 
     async def _fill(self, lasts_s: float) -> None:
         """The stack helps itself once space was made: its servers are started anew."""
@@ -139,6 +170,17 @@ class Injector:
             stack.stack.kill(target, signal.SIGSTOP)
             await asyncio.to_thread(power.fail, [target])
             await self._end(target, signal.SIGKILL)
+
+
+@contextmanager
+def _held(links: Sequence[Link]) -> Iterator[None]:
+    for link in links:
+        link.hold()
+    try:
+        yield
+    finally:
+        for link in links:
+            link.let_go()
 
 
 def _disturb(link: Link, fault: Fault) -> Callable[[], None]:

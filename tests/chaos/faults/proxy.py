@@ -22,6 +22,8 @@ class Protocol(Enum):
     NATS = "nats"
     S3 = "s3"
     GRPC = "grpc"
+    ROUTE = "route"
+    """Between two NATS servers of a cluster."""
 
 
 class Torn(Exception):
@@ -60,6 +62,11 @@ class Link:
         await end_tasks(*self._carrying)
         if self._server is not None:
             await self._server.wait_closed()
+
+    @property
+    def carries(self) -> bool:
+        """True while it has a connection."""
+        return bool(self._carrying)
 
     def hold(self) -> None:
         """Let nothing through, without a word."""

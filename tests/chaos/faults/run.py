@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -40,6 +41,12 @@ class Plan:
     patience: float = 1.0
     full_disks: int = 0
     power_cuts: int = 0
+    roll_outs: int = 0
+    """Workers that are told to stop in the middle of a stage."""
+    cluster: bool = False
+    """On three NATS servers with three copies of every stream. Neither disks nor power fail there."""
+    workers: Mapping[str, str] = field(default_factory=dict)
+    """Settings of the workers in place of the usual ones, without their prefix."""
 
     @property
     def ends_within_s(self) -> float:
@@ -84,7 +91,8 @@ class Report:
         plan, history = self.plan, self.history
         cut = sum(not sitting.closed for sitting in history.sittings)
         lines = [
-            f"seed {plan.seed}: {self.bodies['accepted']} jobs, {sum(self.faults.values())} faults"
+            f"seed {plan.seed}{' on three NATS servers' if plan.cluster else ''}: {self.bodies['accepted']} jobs,"
+            f" {sum(self.faults.values())} faults"
             f" ({len(self.missed)} found their process down); "
             + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self.phases.items()),
             "  faults: " + ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items())),
@@ -106,7 +114,7 @@ async def run_plan(plan: Plan, root: Path, disk: Disk | None = None, power: Main
     Every wait has a bound.
     """
     clock = _Clock()
-    async with faulty_stack(root) as stack:
+    async with faulty_stack(root, cluster=plan.cluster, workers=plan.workers) as stack:
         clock.end("start")
         return await _Run(plan, stack, disk, power).run(clock)
 
@@ -144,6 +152,8 @@ class _Run:
             plan.seconds,
             full_disks=plan.full_disks if self._disk else 0,
             power_cuts=plan.power_cuts if self._power else 0,
+            roll_outs=plan.roll_outs,
+            cluster=plan.cluster,
         )
         doors = [Caller(target, stack.info.api_key) for target in stack.doors]
         clients = asyncio.create_task(self._clients(doors))

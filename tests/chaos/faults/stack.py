@@ -8,14 +8,16 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
+from chaos.faults.nodes import ROUTES, ClusterStack, copies_agree, route_port, routes_of
 from chaos.faults.power import VOLUMES, Mains
 from chaos.faults.proxy import Link, Protocol
-from chaos.faults.schedule import DOORS, GATEWAYS, SERVICES, link
+from chaos.faults.schedule import DOORS, GATEWAYS, NODES, SERVICES, WORKERS, link
 from kerf_core.errors import FailedPrecondition
 from kerf_embedded.nats_server import nats_url
 from kerf_embedded.s3_server import s3_endpoint
@@ -57,6 +59,24 @@ class FaultyStack:
         """How often its supervisor started a process again, those of before a power cut too."""
         return self._restarts_before[name] + self.stack.restarts(name)
 
+    def link_of(self, target: str) -> Link:
+        """Of a service's links to the servers of a cluster, the one that is in use."""
+        service, _, server = target.partition(">")
+        if target in self.links:
+            return self.links[target]
+        ways = [self.links[link(service, node)] for node in NODES if server == "nats"]
+        return next((way for way in ways if way.carries), ways[0])
+
+    def routes_of(self, node: str) -> list[Link]:
+        """What a server of a cluster hears of the others, and they of it."""
+        return [self.links[name] for name in routes_of(node)]
+
+    async def nodes_agree(self, within: timedelta) -> None:
+        """Return once all servers of the cluster answer, and have the same in their streams."""
+        for node in NODES:
+            await self.stack.wait_ready(node, within)
+        await copies_agree(self.info, within)
+
     async def stop(self) -> None:
         """The stack as it is by then."""
         await self.stack.stop()
@@ -75,20 +95,24 @@ class FaultyStack:
 
 
 @asynccontextmanager
-async def faulty_stack(root: Path) -> AsyncIterator[FaultyStack]:
-    """A running stack whose processes die with the body."""
+async def faulty_stack(
+    root: Path, *, cluster: bool = False, workers: Mapping[str, str] | None = None
+) -> AsyncIterator[FaultyStack]:
+    """A running stack whose processes die with the body. `workers`: settings of theirs in place of the usual ones."""
     journals = root / "journals"
     journals.mkdir(parents=True)
     stack_root = root / STACK
     async with AsyncExitStack() as exits:
         links: dict[str, Link] = {}
         ports: dict[str, int] = {}
-        for name, protocol, upstream in _wanted_links():
+        for name, protocol, upstream in _wanted_links(cluster=cluster):
             links[name] = Link(name, protocol, _port_of(stack_root, upstream))
             ports[name] = await links[name].start()
             exits.push_async_callback(links[name].stop)
-        services = [_service(name, ports, journals) for name in SERVICES]
+        services = [_service(name, ports, journals, (workers or {}) if name in WORKERS else {}) for name in SERVICES]
         stack = EmbeddedStack(stack_root, services=services)
+        if cluster:
+            stack = ClusterStack(stack_root, services=services, links=ports)
         doors = [f"127.0.0.1:{ports[door]}" for door in DOORS]
         faulty = FaultyStack(stack_root, services, stack, links, doors, journals)
         faulty.info = await stack.start()
@@ -96,9 +120,11 @@ async def faulty_stack(root: Path) -> AsyncIterator[FaultyStack]:
         yield faulty
 
 
-def _wanted_links() -> list[tuple[str, Protocol, str]]:
+def _wanted_links(*, cluster: bool) -> list[tuple[str, Protocol, str]]:
     """(name of the link, what is spoken on it, name of the port that it leads to)."""
-    wanted = [(link(service, "nats"), Protocol.NATS, "nats") for service in SERVICES]
+    nodes = NODES if cluster else ("nats",)
+    wanted = [(link(service, node), Protocol.NATS, node) for service in SERVICES for node in nodes]
+    wanted += [(link(*ends), Protocol.ROUTE, route_port(ends[1])) for ends in ROUTES if cluster]
     wanted += [(link(service, "s3"), Protocol.S3, "s3") for service in SERVICES]
     doors = zip(DOORS, GATEWAYS, strict=True)
     return wanted + [(door, Protocol.GRPC, f"{gateway}_grpc") for door, gateway in doors]
@@ -109,10 +135,12 @@ def _port_of(root: Path, name: str) -> Callable[[], int]:
     return lambda: int(json.loads((root / "ports.json").read_text())[name])
 
 
-def _service(name: str, ports: dict[str, int], journals: Path) -> ServiceSpec:
-    values = QUICK | SETTINGS
+def _service(name: str, ports: dict[str, int], journals: Path, more: Mapping[str, str]) -> ServiceSpec:
+    values = QUICK | SETTINGS | dict(more)
+    servers = [ports[way] for node in ("nats", *NODES) if (way := link(name, node)) in ports]
     values |= {
-        "NATS_URL": nats_url(ports[link(name, "nats")]),
+        "NATS_URL": ",".join(map(nats_url, servers)),
+        "NATS_REPLICAS": str(len(servers)),
         "S3_ENDPOINT": s3_endpoint(ports[link(name, "s3")]),
         "WORKER_ID": name,
     }

@@ -10,13 +10,15 @@ import json
 import os
 import secrets
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field
 
 from kerf.artifacts.v1.artifacts_pb2 import Artifact
 from kerf.jobs.v1.job_pb2 import Stage
-from kerf_core.errors import InvalidArgument, Unavailable, WorkCancelled
+from kerf_core.errors import InvalidArgument, KerfError, Unavailable, WorkCancelled
 from kerf_core.service import Parts, Runtime, run_service
 from kerf_core.settings import ServiceSettings, load_settings, service_config
 from kerf_core.stages import StageContext, StageResult
@@ -52,6 +54,17 @@ class Journal:
         os.write(self._file, json.dumps(facts).encode() + b"\n")
 
 
+@dataclass
+class _Chain:
+    """A stage's work so far."""
+
+    done: int
+    state: bytes
+    saved: int
+    """Steps that the last checkpoint holds."""
+    steps: int
+
+
 class HashHandler:
     """Implements StageHandler: a stage and its inputs give the same bytes on any worker, in any number of pieces."""
 
@@ -72,22 +85,35 @@ class HashHandler:
         if word == FLAKY and context.attempt == 1:
             raise Unavailable("FLAKY_ON_PURPOSE", "the first attempt fails: it is tried again")
         saved = await context.latest_checkpoint() if self._saves else None
-        done, state = saved or (0, state)
+        chain = _Chain(*(saved or (0, state)), saved=saved[0] if saved else 0, steps=steps)
         try:
-            for step in range(done, steps):
-                context.cancel.raise_if_cancelled()
-                state = await context.compute(_advance, state, step, self._step_seconds)
-                context.progress(step + 1, steps)
-                if self._saves and (step + 1) % _CHECKPOINT_STEPS == 0:
-                    await context.save_checkpoint(step + 1, state)
+            await self._compute(context, chain, execution)
+            output = await self._store(context, hashlib.shake_256(chain.state).digest(_OUTPUT_BYTES), execution)
         except WorkCancelled:
-            if self.kind == "trainer":
-                labels = {EXECUTION: execution}
-                kept = await context.save_on_cancel(state, _MEDIA_TYPE, labels=labels)
-                self._journal.write(execution=execution, made=kept.sha256)
+            await self._keep(context, chain, execution)
             raise
-        output = await self._store(context, hashlib.shake_256(state).digest(_OUTPUT_BYTES), execution)
         return StageResult(outputs=[output], device_seconds=0.0)
+
+    async def _compute(self, context: StageContext, chain: _Chain, execution: str) -> None:
+        while chain.done < chain.steps:
+            context.cancel.raise_if_cancelled()
+            chain.state = await context.compute(_advance, chain.state, chain.done, self._step_seconds)
+            chain.done += 1
+            context.progress(chain.done, chain.steps)
+            if self._saves and chain.done % _CHECKPOINT_STEPS == 0:
+                await context.save_checkpoint(chain.done, chain.state)
+                chain.saved = chain.done
+            left, safe = chain.steps - chain.done, bool(chain.saved) or not self._saves
+            self._journal.write(execution=execution, step=str(chain.done), interruptible=str(left if safe else 0))
+
+    async def _keep(self, context: StageContext, chain: _Chain, execution: str) -> None:
+        """What there is of a stage that was stopped."""
+        if self._saves and chain.done > chain.saved:
+            with suppress(KerfError):  # then these steps are done again
+                await context.save_checkpoint(chain.done, chain.state)
+        if self.kind == "trainer":
+            kept = await context.save_on_cancel(chain.state, _MEDIA_TYPE, labels={EXECUTION: execution})
+            self._journal.write(execution=execution, made=kept.sha256)
 
     @property
     def _saves(self) -> bool:
