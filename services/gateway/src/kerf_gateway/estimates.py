@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Sequence
 
 from kerf.jobs.v1.estimate_pb2 import EstimateInterval, JobEstimate, StageEstimate
@@ -17,6 +17,8 @@ from kerf_gateway.spec import kinds_of
 
 _KEPT = 200
 _LEAST_SAMPLES = 3
+_MOST_ALIKE = 1000
+"""Kinds of stage that are remembered; what callers choose freely, such as a dpi, makes ever new ones."""
 
 
 class Estimator:
@@ -25,7 +27,8 @@ class Estimator:
     def __init__(self, feed: EventFeed, queue: QueueBook) -> None:
         self._queue = queue
         self._specs: dict[JobRef, Job] = {}
-        self._seconds_per_unit: dict[tuple[str, ...], deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT))
+        self._seconds_per_unit: dict[tuple[str, ...], deque[float]] = {}
+        """The one that was learnt of last at the end."""
         feed.listen(self._entry)
 
     def estimate(self, job: Job) -> JobEstimate:
@@ -67,7 +70,12 @@ class Estimator:
     def _learn(self, ref: JobRef, completed: StageCompleted) -> None:
         for stage in self._specs.get(ref, Job()).stages:
             if stage.id == completed.stage and completed.timing.computed_seconds >= 0:
-                self._seconds_per_unit[_alike(stage)].append(completed.timing.computed_seconds / _units(stage))
+                alike = _alike(stage)
+                measured = self._seconds_per_unit.pop(alike, None) or deque(maxlen=_KEPT)
+                measured.append(completed.timing.computed_seconds / _units(stage))
+                self._seconds_per_unit[alike] = measured
+        while len(self._seconds_per_unit) > _MOST_ALIKE:
+            del self._seconds_per_unit[next(iter(self._seconds_per_unit))]
 
 
 def _alike(stage: Stage) -> tuple[str, ...]:
