@@ -65,6 +65,22 @@ async def test_one_request_id_is_one_job_at_two_gateways_at_once(caller: Caller,
     assert reason_of_call(refusal.value) == "REQUEST_ID_REUSED"
 
 
+async def test_what_was_accepted_stays_so_when_its_request_comes_again_after_its_deadline(
+    caller: Caller, second_gateway: Caller
+) -> None:
+    job = noop_job(1)
+    job.deadline.FromNanoseconds(time.time_ns() + 1_500_000_000)
+    created = await caller.create(job, "late-again")
+    events = await caller.watch(created.name)
+    await asyncio.sleep(max(0.0, job.deadline.ToNanoseconds() / 1e9 - time.time()))
+    again = await second_gateway.create(job, "late-again")
+    assert again.name == created.name
+    assert bodies(await caller.watch(created.name)) == bodies(events)
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await caller.create(job, "late-anew")
+    assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_a_task_that_always_fails_ends_as_a_dead_letter_and_disturbs_nobody(
     caller: Caller, stranger: Caller
 ) -> None:

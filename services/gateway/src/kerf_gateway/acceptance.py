@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from kerf.jobs.v1.event_pb2 import JobEvent
 from kerf.jobs.v1.job_pb2 import Job
 from kerf_core.bus import Bus
-from kerf_core.jobs.acceptance import Promised, accepted_entry, fulfil, promise
+from kerf_core.jobs.acceptance import Promised, accepted_entry, fulfil, promise, was_reserved
 from kerf_core.jobs.dispatch import Dispatcher
 from kerf_core.jobs.log import JobLog
 from kerf_core.jobs.names import JobRef
@@ -40,6 +41,10 @@ class Acceptance:
         Raises AlreadyExists if the id stands for another payload, Unavailable.
         """
         return await promise(self._bus, tenant, request_id, job, accepted_entry(make_choices(job), kinds_of(job)))
+
+    async def was_promised(self, tenant: TenantId, request_id: str, jobs: Sequence[Job]) -> bool:
+        """Whether an earlier try of the same request was promised these jobs. Raises Unavailable."""
+        return await was_reserved(self._bus, tenant, request_id, jobs)
 
     async def fulfil(self, promised: Promised) -> list[JobEvent]:
         """Append `Accepted` and have the first stage dispatched; returns the log.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from functools import partial
 
@@ -90,7 +90,8 @@ class JobServicer(JobServiceServicer):
         return job_of(promised.ref, await self._acceptance.fulfil(promised))
 
     async def EstimateJob(self, request: api.CreateJobRequest, context: Context) -> JobEstimate:
-        return self._estimator.estimate(await self._checked(request))
+        await self._check(current_tenant(), {"job": request.job})
+        return self._estimator.estimate(clean(request.job))
 
     async def GetJob(self, request: api.GetJobRequest, context: Context) -> Job:
         ref = _ref(request.name)
@@ -178,10 +179,8 @@ class JobServicer(JobServiceServicer):
         tenant = current_tenant()
         self._admission.check(tenant)
         self._quotas.check_rate(tenant)
-        check_shape({f"jobs[{index}]": job for index, job in enumerate(request.jobs)}, self._settings)
-        jobs = [clean(job) for job in request.jobs]
-        for index, job in enumerate(jobs):
-            await check_names(job, f"jobs[{index}]", tenant, self._catalog, self._blobs)
+        named = {f"jobs[{index}]": job for index, job in enumerate(request.jobs)}
+        jobs = await self._sound_or_known(tenant, request.request_id, named)
         room = partial(self._quotas.check_room, tenant, len(jobs))
         return await self._batches.accept(tenant, request.request_id, jobs, room)
 
@@ -213,7 +212,7 @@ class JobServicer(JobServiceServicer):
         seconds = max(request.interval_seconds, _WATCH_LEAST_SECONDS) if request.interval_seconds else _WATCH_SECONDS
         while not self._watchers.draining:
             yield WatchQueueResponse(stats=self._queue.stats(visible_tenant()))
-            await asyncio.sleep(seconds)
+            await self._watchers.pause(seconds)
         raise draining_error()
 
     async def ListDeadLetters(
@@ -231,13 +230,26 @@ class JobServicer(JobServiceServicer):
     async def _promise(self, request: api.CreateJobRequest) -> Promised:
         tenant = current_tenant()
         self._quotas.check_rate(tenant)
-        return await self._admit(tenant, request.request_id, await self._checked(request))
+        (job,) = await self._sound_or_known(tenant, request.request_id, {"job": request.job})
+        return await self._admit(tenant, request.request_id, job)
 
-    async def _checked(self, request: api.CreateJobRequest) -> Job:
-        check_shape({"job": request.job}, self._settings)
-        job = clean(request.job)
-        await check_names(job, "job", current_tenant(), self._catalog, self._blobs)
-        return job
+    async def _sound_or_known(self, tenant: TenantId, request_id: str, named: Mapping[str, Job]) -> list[Job]:
+        """The jobs as they are kept. Raises InvalidArgument or NotFound for what is wrong with them.
+
+        A request that was accepted before stays so: a deadline that passed since, or a model that went, undoes nothing.
+        """
+        jobs = [clean(job) for job in named.values()]
+        try:
+            await self._check(tenant, named)
+        except (InvalidArgument, NotFound):
+            if not await self._acceptance.was_promised(tenant, request_id, jobs):
+                raise
+        return jobs
+
+    async def _check(self, tenant: TenantId, named: Mapping[str, Job]) -> None:
+        check_shape(named, self._settings)
+        for where, job in named.items():
+            await check_names(clean(job), where, tenant, self._catalog, self._blobs)
 
     async def _admit(self, tenant: TenantId, request_id: str, job: Job) -> Promised:
         """Promise the job if the tenant may have one more; a replay finds its job, whatever the quota says."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from nats.aio.msg import Msg
@@ -49,7 +49,7 @@ class Watchers:
         self._view = view
         self._queue_size = queue_size
         self._watchers: dict[JobRef, set[Watcher]] = defaultdict(set)
-        self._draining = False
+        self._draining = asyncio.Event()
         feed.listen(self._entry)
 
     async def start(self) -> None:
@@ -65,11 +65,17 @@ class Watchers:
     @property
     def draining(self) -> bool:
         """True once streams must end."""
-        return self._draining
+        return self._draining.is_set()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long, or until streams must end."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._draining.wait()
 
     def drain(self) -> None:
         """End all streams with UNAVAILABLE, so that callers go on elsewhere."""
-        self._draining = True
+        self._draining.set()
         for watchers in self._watchers.values():
             for watcher in watchers:
                 while not watcher.queue.empty():
@@ -131,7 +137,7 @@ class Watchers:
     async def _next(self, watcher: Watcher, last: int, *, durable_only: bool) -> JobEvent | None:
         """The next event to send; None = the log must be read."""
         while True:
-            if self._draining:
+            if self.draining:
                 raise draining_error()
             if watcher.overflowed:
                 watcher.overflowed = False

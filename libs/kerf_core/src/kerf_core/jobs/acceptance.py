@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kerf.jobs.v1.event_pb2 import Accepted, JobEvent, JobHead
@@ -64,6 +65,12 @@ async def fulfil(log: JobLog, accepted: JobEvent) -> list[JobEvent]:
     return [stored]
 
 
+async def was_reserved(bus: Bus, tenant: TenantId, request_id: str, payload: Sequence[Job]) -> bool:
+    """Whether the id stands for this very payload already. Raises Unavailable."""
+    stored = await bus.last(f"KV_{REQUESTS}", _subject(tenant, request_id)) if request_id else None
+    return stored is not None and Reservation.FromString(stored.data).payload_sha256 == digest_of(*payload)
+
+
 async def reserve(
     bus: Bus, tenant: TenantId, request_id: str, mine: Reservation, *, any_payload: bool = False
 ) -> Reservation:
@@ -85,8 +92,7 @@ async def reserve(
 async def _first(bus: Bus, tenant: TenantId, request_id: str, mine: Reservation) -> Reservation:
     # Written and read as a message, not through the client's key-value calls: those read from any replica, which may
     # not have yet what the leader has just refused to overwrite.
-    key = f"{tenant}.{hashlib.sha256(request_id.encode()).hexdigest()[:40]}"
-    subject = f"$KV.{REQUESTS}.{key}"
+    subject = _subject(tenant, request_id)
     give_up_at = time.monotonic() + _RESERVE_FOR_SECONDS
     while True:
         try:
@@ -100,6 +106,10 @@ async def _first(bus: Bus, tenant: TenantId, request_id: str, mine: Reservation)
         if time.monotonic() > give_up_at:
             raise nats_away("the request id could not be reserved")
         await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _subject(tenant: TenantId, request_id: str) -> str:
+    return f"$KV.{REQUESTS}.{tenant}.{hashlib.sha256(request_id.encode()).hexdigest()[:40]}"
 
 
 def digest_of(*jobs: Job) -> bytes:
