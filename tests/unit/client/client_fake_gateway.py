@@ -71,6 +71,8 @@ class Faults:
     """A cancelled job only says that somebody asked."""
     mute: bool = False
     """Every call is taken and never answered."""
+    refuse_calls: grpc.StatusCode | None = None
+    """Every call ends with it."""
     refuse_uploads_of: bytes = b""
     """Bytes that begin like this are refused."""
 
@@ -130,6 +132,8 @@ class FakeGateway(FakeQueue, ArtifactServiceServicer):
         self.calls.append((method, sent))
         if sent.get("authorization") != f"Bearer {API_KEY}":
             await abort(context, grpc.StatusCode.UNAUTHENTICATED, "this API key is not known", reason="BAD_KEY")
+        if self.faults.refuse_calls is not None:
+            await abort(context, self.faults.refuse_calls, "refused on purpose")
         if self.faults.mute:
             await asyncio.Event().wait()
         if self.faults.unavailable_calls:

@@ -262,6 +262,7 @@ def test_help_exists_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
         "presets",
         "grid",
         "gpu",
+        "admin",
     ]
     commands += ["doctor", "up", "demo"]
     for arguments in ([], *([command] for command in commands), ["jobs", "watch"], ["artifacts", "download"]):

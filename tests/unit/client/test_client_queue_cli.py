@@ -305,6 +305,7 @@ def test_a_line_takes_every_option_of_make() -> None:
         ["batch"],
         *(["batch", action] for action in ("send", "show", "fetch", "cancel")),
         *(["jobs", action] for action in ("list", "show", "cancel", "retry", "dead")),
+        *(["admin", action] for action in ("dead-letters", "retry", "delete-tenant", "deletion")),
         ["queue"],
         ["estimate"],
     ],

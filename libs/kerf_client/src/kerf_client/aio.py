@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from kerf.admin.v1.admin_pb2 import DeleteTenantRequest, GetTenantDeletionRequest, TenantDeletion
+from kerf.admin.v1.admin_pb2_grpc import AdminServiceStub
 from kerf.artifacts.v1.artifacts_pb2 import (
     Artifact,
     CreateDownloadUrlRequest,
@@ -46,6 +48,7 @@ from kerf_client.errors import InvalidRequest, ending_error
 from kerf_client.following import follow, follow_batch
 
 if TYPE_CHECKING:
+    from kerf.admin.v1.admin_pb2_grpc import AdminServiceAsyncStub
     from kerf.artifacts.v1.artifacts_pb2_grpc import ArtifactServiceAsyncStub
     from kerf.jobs.v1.job_service_pb2_grpc import JobServiceAsyncStub
 
@@ -71,6 +74,7 @@ class AsyncKerf(ConnectedClient):
         super().__init__(target, api_key, tls=tls, policy=policy)
         self._jobs: JobServiceAsyncStub = JobServiceStub(self._channel)
         self._artifacts: ArtifactServiceAsyncStub = ArtifactServiceStub(self._channel)
+        self._admin: AdminServiceAsyncStub = AdminServiceStub(self._channel)
 
     async def create_job(self, job: Job, *, request_id: str = "") -> Job:
         """Accept `job` durably. The same `request_id` gives the same job; empty = a fresh one is drawn.
@@ -194,6 +198,17 @@ class AsyncKerf(ConnectedClient):
         """A new job of the same tenant with the spec of a dead letter. Operators only. Raises NotFound."""
         request = RetryDeadLetterRequest(tenant=tenant, name=name, request_id=request_id or new_request_id())
         return await self._caller.unary(self._jobs.RetryDeadLetter, request)
+
+    async def delete_tenant(self, tenant: str) -> TenantDeletion:
+        """Begin to delete everything that a tenant has; repeated, how far that is. Operators only.
+
+        Raises FailedPrecondition for the tenant that the caller's own key belongs to.
+        """
+        return await self._caller.unary(self._admin.DeleteTenant, DeleteTenantRequest(tenant=tenant))
+
+    async def get_tenant_deletion(self, tenant: str) -> TenantDeletion:
+        """How far a deletion is, or what it removed. Operators only. Raises NotFound if nobody has asked for it."""
+        return await self._caller.unary(self._admin.GetTenantDeletion, GetTenantDeletionRequest(tenant=tenant))
 
     async def upload(self, source: bytes | Path, *, max_bytes: int = transfers.DEFAULT_MAX_UPLOAD_BYTES) -> Artifact:
         """Store bytes or a file (at most `max_bytes`) in chunks of 1 MiB; equal bytes are the same artifact."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from kerf.admin.v1.admin_pb2 import TenantDeletion
 from kerf.artifacts.v1.artifacts_pb2 import Artifact, CreateDownloadUrlResponse
 from kerf.jobs.v1.batch_pb2 import Batch
 from kerf.jobs.v1.estimate_pb2 import JobEstimate
@@ -192,6 +193,14 @@ class Kerf(_Blocking[AsyncKerf]):
     def retry_dead_letter(self, tenant: str, name: str, *, request_id: str = "") -> Job:
         """See `AsyncKerf.retry_dead_letter`."""
         return self._runner.call(self._client.retry_dead_letter(tenant, name, request_id=request_id))
+
+    def delete_tenant(self, tenant: str) -> TenantDeletion:
+        """See `AsyncKerf.delete_tenant`."""
+        return self._runner.call(self._client.delete_tenant(tenant))
+
+    def get_tenant_deletion(self, tenant: str) -> TenantDeletion:
+        """See `AsyncKerf.get_tenant_deletion`."""
+        return self._runner.call(self._client.get_tenant_deletion(tenant))
 
     def upload(self, source: bytes | Path, *, max_bytes: int = transfers.DEFAULT_MAX_UPLOAD_BYTES) -> Artifact:
         """See `AsyncKerf.upload`."""

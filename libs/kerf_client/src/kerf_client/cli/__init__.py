@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from kerf_client.cli import (
+    admin,
     artifacts,
     batch,
     caption,
@@ -58,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     presets.add_parser(commands)
     grid.add_parser(commands)
     gpu.add_parser(commands)
+    admin.add_parser(commands)
     doctor.add_parser(commands)
     stack.add_parsers(commands)
     return parser

@@ -41,13 +41,16 @@ EXIT_CODE_HELP = (
     "kerf refuses, 3 kerf cannot be reached, 130 interrupted"
 )
 
-_USAGE_ERRORS = (
+_REFUSALS = (
     errors.InvalidRequest,
     errors.NotFound,
     errors.AlreadyExists,
+    errors.FailedPrecondition,
     errors.Unauthenticated,
     errors.PermissionDenied,
+    errors.ResourceExhausted,
 )
+"""Nothing was accepted: the same refusal is the same exit code, whichever command met it and whoever found it."""
 
 
 class UsageError(Exception):
@@ -55,8 +58,8 @@ class UsageError(Exception):
 
 
 def exit_code_of(error: errors.KerfError) -> ExitCode:
-    """The exit code that an error stands for."""
-    if isinstance(error, _USAGE_ERRORS):
+    """The exit code that an error stands for. A job that was accepted and then failed is no refusal, whatever for."""
+    if isinstance(error, _REFUSALS):
         return ExitCode.USAGE
     if isinstance(error, errors.ServiceUnavailable | errors.DeadlineExceeded):
         return ExitCode.SERVICE_AWAY

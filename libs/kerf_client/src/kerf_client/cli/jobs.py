@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from contextlib import aclosing
 
 from kerf.jobs.v1.event_pb2 import JobEvent
@@ -131,19 +132,32 @@ async def _retry(client: AsyncKerf, args: argparse.Namespace, output: Output) ->
 
 
 async def _dead(client: AsyncKerf, args: argparse.Namespace, output: Output) -> int:
-    letters: list[DeadLetter] = []
-    async with aclosing(client.list_dead_letters(page_size=min(args.limit, _MAX_PAGE))) as found:
-        async for letter in found:
-            output.say(f"{letter.tenant}  {letter.kind}  {job_line(letter.job)}")
-            letters.append(letter)
-            if len(letters) == args.limit:
-                break
-    if letters:
-        output.note("`kerf jobs retry JOB --tenant NAME` tries one again")
-    else:
-        output.note("no dead letters")
-    output.result([message_json(letter) for letter in letters])
+    letters = await dead_letters(client, args.limit)
+    show_dead_letters(letters, "`kerf jobs retry JOB --tenant NAME` tries one again", output)
     return ExitCode.OK
+
+
+async def dead_letters(
+    client: AsyncKerf, limit: int, wanted: Callable[[DeadLetter], bool] | None = None
+) -> list[DeadLetter]:
+    """The newest so many that are wanted; None = all are."""
+    letters: list[DeadLetter] = []
+    page_size = _MAX_PAGE if wanted else min(limit, _MAX_PAGE)
+    async with aclosing(client.list_dead_letters(page_size=page_size)) as found:
+        async for letter in found:
+            if wanted is None or wanted(letter):
+                letters.append(letter)
+            if len(letters) == limit:
+                break
+    return letters
+
+
+def show_dead_letters(letters: list[DeadLetter], advice: str, output: Output) -> None:
+    """One line each, and what to do with them."""
+    for letter in letters:
+        output.say(f"{letter.tenant}  {letter.kind}  {job_line(letter.job)}")
+    output.note(advice if letters else "no dead letters")
+    output.result([message_json(letter) for letter in letters])
 
 
 def _show(job: Job, output: Output) -> None:
