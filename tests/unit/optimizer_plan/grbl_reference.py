@@ -1,20 +1,24 @@
 """The referee of the time estimate: GRBL 1.1's planner, literally and slowly.
 
 A ring buffer of 16 slots with head, tail and "planned" pointers, the reverse and the forward pass over it, the profile
-of the running block in GRBL's own terms (accelerate until, decelerate after), executed in slices of at
-most half a millisecond, and a serial line on which each byte takes its time. Nothing is shared with what it judges.
+of the running block in GRBL's own terms (accelerate until, decelerate after), kept until the planner asks for another,
+cut into segments that wait in a queue for the step timer, and a serial line on which each byte takes its time. Nothing
+is shared with what it judges.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 RING = 16
-SLICE_SECONDS = 0.0005
+QUEUE = 5
+SEGMENT = 0.01
+CLOCK = 16e6
 LARGE = 1e38
+NOTHING_MM = 1e-6
 
 
 @dataclass
@@ -38,11 +42,13 @@ class Controller:
     bytes_per_s: float
     receive: int = 128
     reply: float = 0.0
+    steps_per_mm: tuple[float, float] = (80.0, 80.0)
 
 
 @dataclass
 class Block:
     millimeters: float = 0.0
+    steps: float = 0.0
     acceleration: float = 0.0
     programmed_rate: float = 0.0
     rapid_rate: float = 0.0
@@ -69,6 +75,7 @@ class Planner:
         self.head = self.tail = self.planned = 0
         self.previous_unit = (0.0, 0.0)
         self.previous_nominal = 0.0
+        self.tail_changes: Callable[[], None] = lambda: None
 
     @staticmethod
     def after(index: int) -> int:
@@ -84,6 +91,9 @@ class Planner:
     def buffer_line(self, line: Line) -> None:
         block = self.ring[self.head] = Block()
         block.millimeters = math.hypot(line.x, line.y)
+        block.steps = max(
+            1.0, *(round(abs(way) * per) for way, per in zip((line.x, line.y), self.c.steps_per_mm, strict=True))
+        )
         unit = (line.x / block.millimeters, line.y / block.millimeters)
         block.acceleration = limit_by_axis(self.c.accel, *unit)
         block.rapid_rate = limit_by_axis((self.c.rate[0] / 60, self.c.rate[1] / 60), *unit)
@@ -116,9 +126,13 @@ class Planner:
         current = self.ring[index]
         current.entry_speed_sqr = min(current.max_entry_speed_sqr, 2 * current.acceleration * current.millimeters)
         index = self.before(index)
+        if index == self.tail:
+            self.tail_changes()
         while index != self.planned:
             following, current = current, self.ring[index]
             index = self.before(index)
+            if index == self.tail:
+                self.tail_changes()
             if current.entry_speed_sqr != current.max_entry_speed_sqr:
                 speed = following.entry_speed_sqr + 2 * current.acceleration * current.millimeters
                 current.entry_speed_sqr = min(speed, current.max_entry_speed_sqr)
@@ -146,30 +160,111 @@ class Planner:
         self.tail = following
 
 
-@dataclass
-class Profile:
-    """Of the running block: distances count what is left of it."""
+class Stepper:
+    """Cuts planned blocks into segments of 10 ms, ahead of the timer that makes their steps."""
 
-    accelerate_until: float
-    decelerate_after: float
-    exit_speed: float
-    maximum_speed: float
+    def __init__(self, planner: Planner) -> None:
+        self.planner = planner
+        planner.tail_changes = self.reload
+        self.queue: deque[tuple[float, bool]] = deque()  # seconds, and whether a block ends with it
+        self.block: Block | None = None  # the one whose profile holds
+        self.begun = False  # the block at the tail is partly cut
+        self.speed = self.exit = self.top = self.until = self.after = 0.0
+        self.steps = self.per_mm = self.remainder = self.tick = 0.0
+        self.ramp = ""
 
+    def reload(self) -> None:
+        """The planner has changed the block that is being cut."""
+        if self.block is not None:
+            self.block.entry_speed_sqr = self.speed**2
+            self.block = None
 
-def profile_of(block: Block, exit_sqr: float) -> Profile:
-    left, inverse = block.millimeters, 0.5 / block.acceleration
-    nominal = block.nominal()
-    intersect = 0.5 * (left + inverse * (block.entry_speed_sqr - exit_sqr))
-    if intersect > 0.0:
-        if intersect < left:
-            after = inverse * (nominal * nominal - exit_sqr)
-            if after < intersect:
-                until = left - inverse * (nominal * nominal - block.entry_speed_sqr)
-                return Profile(until, after, math.sqrt(exit_sqr), nominal)
-            top = math.sqrt(2 * block.acceleration * intersect + exit_sqr)
-            return Profile(intersect, intersect, math.sqrt(exit_sqr), top)
-        return Profile(left, left, math.sqrt(exit_sqr), math.sqrt(block.entry_speed_sqr))  # slowing down only
-    return Profile(0.0, 0.0, math.sqrt(exit_sqr), math.sqrt(exit_sqr))  # speeding up only
+    def prepare(self) -> None:
+        """Fill the queue."""
+        while len(self.queue) < QUEUE and self.planner.head != self.planner.tail:
+            if self.block is None:
+                self.load()
+            self.cut()
+
+    def load(self) -> None:
+        block = self.block = self.planner.ring[self.planner.tail]
+        if not self.begun:
+            self.begun, self.steps, self.remainder = True, block.steps, 0.0
+            self.per_mm = block.steps / block.millimeters
+            self.speed = math.sqrt(block.entry_speed_sqr)
+        left, inverse, entry_sqr = block.millimeters, 0.5 / block.acceleration, block.entry_speed_sqr
+        exit_sqr, nominal = self.planner.exit_speed_sqr(), block.nominal()
+        self.exit, self.ramp, self.until, self.after, self.top = math.sqrt(exit_sqr), "up", left, 0.0, nominal
+        intersect = 0.5 * (left + inverse * (entry_sqr - exit_sqr))
+        if intersect <= 0.0:
+            self.until, self.top = 0.0, self.exit  # speeding up only
+        elif intersect >= left:
+            self.ramp = "down"  # slowing down only
+        else:
+            self.after = inverse * (nominal * nominal - exit_sqr)
+            if self.after >= intersect:
+                self.until = self.after = intersect
+                self.top = math.sqrt(2 * block.acceleration * intersect + exit_sqr)
+            elif math.isclose(entry_sqr, nominal * nominal, rel_tol=1e-12):
+                self.ramp = "even"
+            else:
+                self.until -= inverse * (nominal * nominal - entry_sqr)
+
+    def cut(self) -> None:
+        """One segment: a whole one, a longer one where it would make no step, or what is left of the block."""
+        block = self.block
+        assert block is not None
+        left, seconds, limit = block.millimeters, 0.0, SEGMENT
+        at_most = max(left - 1.25 / self.per_mm, 0.0)
+        while True:
+            took, left = self.advance(block, left, limit - seconds)
+            seconds += took
+            if left <= 0.0 or (seconds >= limit - 1e-15 and left <= at_most):
+                break
+            if seconds >= limit - 1e-15:
+                limit += SEGMENT
+        self.queue.append((self.timed(seconds, left), left <= 0.0))
+        block.millimeters = left
+        if left <= 0.0:
+            self.planner.discard()
+            self.block, self.begun = None, False
+
+    def advance(self, block: Block, left: float, took: float) -> tuple[float, float]:
+        """Along one ramp for so many seconds, or to its end: the seconds, and what is left of the block."""
+        change = block.acceleration * took
+        if self.ramp == "up":
+            reached = left - took * (self.speed + 0.5 * change)
+            if reached >= self.until:
+                self.speed += change
+                return took, reached
+            took = 2 * (block.millimeters - self.until) / (self.speed + self.top)
+            self.speed, self.ramp = self.top, "down" if self.until == self.after else "even"
+            return took, self.until
+        if self.ramp == "even":
+            reached = left - self.top * took
+            if reached >= self.after:
+                return took, reached
+            self.ramp = "down"
+            return (left - self.after) / self.top, self.after
+        reached = left - took * (self.speed - 0.5 * change)
+        if self.speed > change and reached > NOTHING_MM:
+            self.speed -= change
+            return took, reached
+        took = 2 * left / (self.speed + self.exit)
+        self.speed = self.exit
+        return took, 0.0
+
+    def timed(self, seconds: float, left: float) -> float:
+        """The seconds that the timer makes of a segment, whose steps are whole."""
+        after = self.per_mm * left
+        per_step = (seconds + self.remainder) / (self.steps - after)
+        cycles, level = math.ceil(CLOCK * per_step), 0
+        while level < 3 and cycles >= CLOCK / 8000 * 2**level:
+            level += 1
+        self.tick = (min(cycles >> level, 0xFFFF) + 1) / CLOCK
+        count, self.steps = self.steps - math.ceil(after), math.ceil(after)
+        self.remainder = (self.steps - after) * per_step
+        return count * (1 << level) * self.tick
 
 
 class Line115200:
@@ -209,50 +304,31 @@ class Line115200:
 def reference_seconds(lines: Sequence[Line], controller: Controller) -> float:
     """How long the program takes."""
     planner, wire = Planner(controller), Line115200(lines, controller)
-    now, speed, done, parsed = 0.0, 0.0, 0, 0
-    while done < len(lines):
+    stepper = Stepper(planner)
+    now, segment_ends, still_at, done, parsed, cycling = 0.0, math.inf, 0.0, 0, 0, False
+    while True:
         wire.send(now)
-        while parsed < len(lines) and wire.arrivals.get(parsed, math.inf) <= now + 1e-12 and not planner.full():
-            line = lines[parsed]
-            if line.stops and planner.head != planner.tail:
-                break
-            planner.ring[planner.tail].entry_speed_sqr = speed * speed  # as st_update_plan_block_parameters does
-            planner.buffer_line(line)
-            wire.planned(line.size, now)
+        if cycling:
+            stepper.prepare()
+            if segment_ends == math.inf:
+                segment_ends = max(now, still_at) + stepper.queue[0][0]
+        resting = planner.head == planner.tail and not stepper.queue
+        here = wire.arrivals.get(parsed, math.inf) <= now + 1e-12
+        if here and not planner.full() and (resting or not lines[parsed].stops):
+            planner.buffer_line(lines[parsed])
+            wire.planned(lines[parsed].size, now)
             parsed += 1
-        if planner.head == planner.tail:
-            due = [wire.arrivals[parsed]] if parsed in wire.arrivals else [wire.answered[0][0]]
-            now = max(now, min(due))
             continue
-        block = planner.ring[planner.tail]
-        block.entry_speed_sqr = speed * speed
-        profile = profile_of(block, planner.exit_speed_sqr())
-        until = wire.arrivals.get(parsed, math.inf) - now
-        took, left, speed = _slice(block, profile, speed, min(SLICE_SECONDS, until if until > 0 else SLICE_SECONDS))
-        now += took
-        block.millimeters = left
-        if left <= 0.0:
-            speed = profile.exit_speed
-            planner.discard()
-            done += 1
-    return now
-
-
-def _slice(block: Block, profile: Profile, speed: float, most: float) -> tuple[float, float, float]:
-    """At most so many seconds, fewer where a phase of the profile or the block ends: (seconds, what is left, speed)."""
-    left = block.millimeters
-    if left > profile.accelerate_until + 1e-12:
-        ends_at, ends_with, accel = profile.accelerate_until, profile.maximum_speed, block.acceleration
-    elif left > profile.decelerate_after + 1e-12:
-        ends_at, ends_with, accel = profile.decelerate_after, profile.maximum_speed, 0.0
-    else:
-        ends_at, ends_with, accel = 0.0, profile.exit_speed, -block.acceleration
-    if accel == 0.0:
-        rest = (left - ends_at) / profile.maximum_speed
-        speed = profile.maximum_speed
-    else:
-        rest = (ends_with - speed) / accel
-    if rest <= most:
-        return max(rest, 0.0), ends_at, ends_with
-    reached = speed + accel * most
-    return most, left - 0.5 * (speed + reached) * most, reached
+        if not cycling and planner.head != planner.tail:
+            cycling = True
+            continue
+        arrives = wire.arrivals.get(parsed, math.inf)
+        answers = wire.answered[0][0] if wire.answered else math.inf
+        now = min(time for time in (segment_ends, arrives, answers) if time > now or time == segment_ends)
+        if now == segment_ends:
+            done += stepper.queue.popleft()[1]
+            if done == len(lines):
+                return now
+            segment_ends = now + stepper.queue[0][0] if stepper.queue else math.inf
+            if not stepper.queue and planner.head == planner.tail:
+                cycling, still_at = False, now + stepper.tick

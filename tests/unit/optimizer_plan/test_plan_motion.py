@@ -108,7 +108,7 @@ def test_random_jobs_take_as_long_as_the_literal_planner_says(make: Job) -> None
         controller, lines = random_controller(random), make(random)
         expected = reference_seconds(lines, controller)
         worst = max(worst, abs(seconds(lines, controller) / expected - 1))
-    assert worst <= 0.01
+    assert worst <= 0.001
 
 
 def test_the_referee_sees_another_ring_another_deviation_and_another_line() -> None:
@@ -137,6 +137,23 @@ def test_steps_of_no_length_cost_their_bytes_only() -> None:
     assert len(nothing) == 0
 
 
+def test_motion_that_is_cut_already_is_not_planned_anew() -> None:
+    """The first line is cut up to 50 ms ahead when the second arrives: a short one comes to rest in between."""
+    controller = Controller((6000, 6000), (500, 500), 0.01, bytes_per_s=11520.0)
+    short = [Line(0.2, 0, 3000, 20), Line(50, 0, 3000, 20)]
+    assert seconds(short, controller) == pytest.approx(20 / 11520 + 2 * math.sqrt(0.2 / 500) + 1.1, rel=3e-3)
+    long = [Line(20, 0, 3000, 20), Line(30.2, 0, 3000, 20)]
+    assert seconds(long, controller) == pytest.approx(20 / 11520 + 1.104, rel=3e-3)
+
+
+def test_a_few_steps_from_rest_take_longer_than_their_trapezoid() -> None:
+    """As the real firmware does it: 32.07 ms for four steps that a trapezoid would make in 26.74 ms."""
+    controller = Controller((13637.356, 6000), (279.684, 500), 0.029, bytes_per_s=FAST_LINE)
+    lines = [Line(0.05, 0, 3000, 20, stops=True) for _ in range(11)]
+    ends = run_seconds(program_of(lines), settings_of(controller))
+    assert np.diff(ends)[1:] == pytest.approx(0.026741 + 0.00533, abs=2e-5)
+
+
 def test_a_slow_line_takes_as_long_as_its_bytes() -> None:
     controller = Controller((6000, 6000), (500, 500), 0.01, bytes_per_s=200.0)
     lines = [Line(0.05, 0, 6000, 20) for _ in range(100)]
@@ -147,8 +164,9 @@ def test_a_stop_lets_all_motion_end() -> None:
     controller = Controller((6000, 6000), (500, 500), 0.01, bytes_per_s=FAST_LINE)
     through = [Line(50, 0, 3000, 20), Line(50, 0, 3000, 20)]
     stopping = [Line(50, 0, 3000, 20), Line(50, 0, 3000, 20, stops=True)]
-    assert seconds(through, controller) == pytest.approx(2.1, rel=1e-6)
-    assert seconds(stopping, controller) == pytest.approx(2.2, rel=1e-6)
+    # The timer's ticks are whole cycles of its clock, a thousandth longer than asked for.
+    assert seconds(through, controller) == pytest.approx(2.1, rel=2e-3)
+    assert seconds(stopping, controller) == pytest.approx(2.2, rel=2e-3)
 
 
 @settings(max_examples=50, deadline=None)
@@ -158,19 +176,21 @@ def test_a_stop_lets_all_motion_end() -> None:
 )
 def test_more_of_anything_that_helps_never_takes_longer(steps: list[tuple[int, int]], feed: float) -> None:
     lines = [Line(x / 10, y / 10, feed, 16) for x, y in steps]
-    base = settings_of(Controller((6000, 5000), (500, 400), 0.01, 11520.0))
+    base = settings_of(Controller((6000, 5000), (500, 400), 0.01, FAST_LINE))
     program = program_of(lines)
     if not len(program.without_rests()):
         return
     whole = run_seconds(program, base)
     assert (np.diff(whole) > 0).all()
+    # The timer rounds; and on a slow line a brisker start may end the first line before the next one is here.
+    rounding = 1.005
+    assert whole[-1] <= run_seconds(program, dataclasses.replace(base, serial_bytes_per_s=11_520.0))[-1] * rounding
     for better in (
-        dataclasses.replace(base, serial_bytes_per_s=math.inf),
         dataclasses.replace(base, acceleration_mm_per_s2=(900.0, 900.0)),
         dataclasses.replace(base, ring_slots=64),
         dataclasses.replace(base, max_rate_mm_per_min=(9000.0, 9000.0)),
     ):
-        assert run_seconds(program, better)[-1] <= whole[-1] * (1 + 1e-9)
+        assert run_seconds(program, better)[-1] <= whole[-1] * rounding
 
 
 def moves(points_mm: list[tuple[float, float]], feed: int) -> Toolpath:

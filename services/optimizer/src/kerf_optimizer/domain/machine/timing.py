@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from kerf_optimizer.domain.machine.arcs import sweep_rad
 from kerf_optimizer.domain.machine.work import UM_PER_MM, Toolpath
-from kerf_optimizer.domain.motion import MotionProgram, PlannerSettings, arc_chords, run_seconds
+from kerf_optimizer.domain.motion import STEPS_PER_MM, MotionProgram, PlannerSettings, arc_chords, run_seconds
 from kerf_optimizer.domain.presets import Dialect, MachineProfile
 
 ACCELERATION_SPREAD = 1.25
@@ -79,7 +79,7 @@ def estimate_time(
 
     Calls `check_cancelled` between simulations and passes on what it raises.
     """
-    program = _program(path, machine)
+    program = motion_program(path, machine)
 
     def seconds(settings: PlannerSettings) -> float:
         check_cancelled()
@@ -111,7 +111,7 @@ def estimate_time(
 def estimate_seconds(path: Toolpath, machine: MachineProfile) -> float:
     """What GRBL takes where no serial line holds it up: moves alone. 0 for fewer than two targets."""
     ends = run_seconds(
-        _program(path, machine), dataclasses.replace(planner_settings(machine), serial_bytes_per_s=math.inf)
+        motion_program(path, machine), dataclasses.replace(planner_settings(machine), serial_bytes_per_s=math.inf)
     )
     return float(ends[-1]) if len(ends) else 0.0
 
@@ -130,13 +130,17 @@ def _accelerated(settings: PlannerSettings, factor: float, ring_slots: int) -> P
     return dataclasses.replace(settings, acceleration_mm_per_s2=(x * factor, y * factor), ring_slots=ring_slots)
 
 
-def _program(path: Toolpath, machine: MachineProfile) -> MotionProgram:
-    """What the controller plans: each arc as its chords, of which the first waits for the line's bytes."""
+def motion_program(path: Toolpath, machine: MachineProfile) -> MotionProgram:
+    """What the controller plans: each arc as its chords, of which the first waits for the line's bytes.
+
+    All ends lie where the motors can stop.
+    """
     feed = np.where(path.rapid, np.inf, np.minimum(path.feed_mm_per_min, machine.max_feed_mm_per_min))
     stops = np.zeros(len(path), dtype=np.bool_)
     if machine.dialect is Dialect.GRBL_NO_LASER_MODE:
         stops[1:] = path.s[1:] != path.s[:-1]
     points_mm, line = _chord_ends(path)
+    points_mm = np.rint(points_mm * STEPS_PER_MM) / STEPS_PER_MM
     begins = _changes(line)
     sent, held = np.where(begins, line_bytes(path)[line], 0), stops[line] & begins
     return MotionProgram(np.diff(points_mm, axis=0), feed[line][1:], sent[1:], held[1:])
