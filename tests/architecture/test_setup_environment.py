@@ -67,3 +67,22 @@ def test_an_unreadable_stamp_counts_as_none(venv: Path) -> None:
     venv.mkdir()
     setup_env.STAMP.write_text("{broken")
     assert setup_env.read_stamp() == {}
+
+
+def test_kernels_are_missed_after_a_clean(venv: Path) -> None:
+    assert not setup_env.has_kernels()
+    cache = venv.parent / "services" / "optimizer" / "src" / "kerf_optimizer" / "domain" / "__pycache__"
+    cache.mkdir(parents=True)
+    (cache / "tour.kick-1.py311.nbi").touch()
+    assert setup_env.has_kernels()
+
+
+@pytest.mark.usefixtures("venv")
+def test_kernels_that_do_not_compile_stop_no_set_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(setup_env, "PYTHON", MACHINE_PYTHON)  # which has no kerf
+    setup_env.compile_kernels()
+    told = capsys.readouterr().out
+    assert "failed, the optimizer does so when it starts" in told
+    assert "kerf_optimizer" in told

@@ -137,6 +137,11 @@ def test_the_image_holds_no_installer_and_no_torch(image: BuiltImage) -> None:
         assert (found.returncode, "ModuleNotFoundError" in found.stderr) == (1, True), module
 
 
+def test_only_the_optimizers_image_holds_compiled_kernels(service: str, image: BuiltImage) -> None:
+    kernels = list(Path(image.mapped("/opt/kerf")).rglob("*.nbi"))
+    assert bool(kernels) is (service == "optimizer")
+
+
 def test_it_gets_healthy_and_drains(service: str, image: BuiltImage, nats_server: NatsInfo, s3_server: S3Info) -> None:
     port, prefix = draw(), f"KERF_{service.upper()}"
     variables = image.environment | {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 
 from bench import optimizer
 from bench._report import Result
-from bench.optimizer_rows import curved_art, estimates, exports, first_request, large_raster, start_up
+from bench.optimizer_rows import curved_art, estimates, exports, first_request, grbl_simulator, large_raster, start_up
 from grbl_reference import reference_seconds
 from kerf_optimizer.domain.rehearsal import rehearse
 
@@ -62,7 +64,7 @@ def test_misses_are_said() -> None:
     assert missed["PNG, burnt: size of pictures"] is True
     slow = verdicts(large_raster.rows(4096, 8_000_000, 10**8, (4.0, 7.0), 10**10, 3))
     assert slow["raster of 4096² as G-code: written and read back"] is False
-    assert slow["raster of 4096² as G-code: memory per move"] is False
+    assert slow["raster of 4096² as G-code: memory of the read-back per pixel"] is False
     few = curved_art.Saved(100, 60, 0.03)
     assert verdicts(curved_art.rows({"x": few}, few)) == {
         "arcs save, x": False,
@@ -70,12 +72,14 @@ def test_misses_are_said() -> None:
         "arcs save, traced horse": None,
         "arcs: Hausdorff": False,
     }
-    late = start_up.Start(3.0, 1.0, 1.0, ("_fit",))
-    rows = start_up.rows(late, late)
-    assert [row.met for row in rows] == [False, None, False]
-    assert rows[0].value == pytest.approx(2.0)
-    assert "_fit, _fit" in rows[2].why
-    assert [row.met for row in estimates.rows([0.5, 2.0])] == [False, None]
+    late = start_up.Start(3.0, 1.0, 1.0, ("_fit",), ("_turn",))
+    rows = start_up.rows(late, late, late)
+    assert [row.met for row in rows] == [False, False, None, False]
+    assert rows[1].value == pytest.approx(2.0)
+    assert "_fit, _fit" in rows[1].why
+    assert "_turn, _turn, _turn" in rows[3].why
+    assert [row.met for row in estimates.rows([0.5, 2.0], None)] == [False, None]
+    assert [row.met for row in estimates.rows([0.5], [0.1, 1.2])] == [True, False]
 
 
 @pytest.mark.parametrize("name", ["gear", "clouds"])
@@ -103,6 +107,43 @@ def test_estimates_of_pictures_and_drawings_agree_with_the_referee() -> None:
     one = estimates.job(1)
     slower = dataclasses.replace(one.controller, accel=(one.controller.accel[0] / 2, one.controller.accel[1] / 2))
     assert not math.isclose(reference_seconds(one.lines, one.controller), reference_seconds(one.lines, slower))
+
+
+FAKE_SIMULATOR = """
+import sys
+sent = sys.stdin.buffer.read()
+for place, byte in enumerate(sent):
+    if byte == ord("%"):
+        print(f"{1600 * place} {1 + place / 10_000:.6f}")
+open(sys.argv[sys.argv.index("-g") + 1], "w").write("error:7\\nok\\n" + ("error:20\\n" if b"G5" in sent else ""))
+"""
+
+
+def test_a_simulator_is_asked_as_grbl_sim_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(grbl_simulator.VARIABLE, raising=False)
+    assert grbl_simulator.binary() is None
+    script = tmp_path / "simulator"
+    script.write_text(f"#!{sys.executable}\n{FAKE_SIMULATOR}", encoding="utf-8")
+    script.chmod(0o755)
+    monkeypatch.setenv(grbl_simulator.VARIABLE, str(script))
+    assert grbl_simulator.binary() == script
+    assert grbl_simulator.line_bytes_per_s(script) == pytest.approx(10_000)
+    assert grbl_simulator.marks(script, b"(%)\nG1 X5\n(%)\n") == [1.0001, 1.0011]
+    with pytest.raises(RuntimeError, match="error:20"):
+        grbl_simulator.marks(script, b"(%)\nG5\n")
+
+
+def test_jobs_for_the_simulator_are_short_and_begin_at_rest() -> None:
+    for number in range(2):
+        one = grbl_simulator.job(number)
+        assert one.path.rapid[0]
+        assert not one.path.s[0]
+        before = grbl_simulator.stretch(one.path, 0, len(one.path) - 1)
+        assert grbl_simulator.estimated_seconds(dataclasses.replace(one, path=before), math.inf) < 12
+        sent = grbl_simulator.program(one)
+        assert sent.count(b"%") == 2
+        assert max(len(line) for line in sent.splitlines()) < 80
+        assert all(line[:1].decode() in "$(XYSFGM" for line in sent.splitlines())
 
 
 def test_no_request_waits_for_the_compiler_after_the_rehearsal() -> None:

@@ -10,11 +10,14 @@ from kerf_optimizer.domain.presets import Dialect
 
 BEAM_OFF, BEAM_CONSTANT, BEAM_DYNAMIC = 5, 3, 4
 """M words of the beam."""
+BEAM_WORDS = (BEAM_CONSTANT, BEAM_DYNAMIC, BEAM_OFF)
 ARC_WORDS = (2, 3)
 """G words of an arc: clockwise, counter-clockwise."""
 MOTION_WORDS = (0, 1, *ARC_WORDS)
 """G words that move: rapid, straight, two arcs."""
 FEED_PER_MINUTE, PLANE_XY, MILLIMETRES, ABSOLUTE = 94, 17, 21, 90
+UNIT_WORDS = (20, MILLIMETRES, 93, FEED_PER_MINUTE, 95)
+"""G words that change what a feed means: it must be said again."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy as np
 from kerf_optimizer.domain.geometry import Path
 from kerf_optimizer.domain.machine.comparison import TOLERANCE_MM, compare_layers, differs
 from kerf_optimizer.domain.machine.layered_svg import png_of
-from kerf_optimizer.domain.machine.work import Layer, PlacedRaster
+from kerf_optimizer.domain.machine.work import GreyMeaning, Layer, PlacedRaster
 from kerf_optimizer.domain.presets import MachineProfile, OperationKind
 
 CHECK = "lbrn2-read-back"
@@ -126,6 +126,23 @@ def check_lightburn(data: bytes, layers: Sequence[Layer]) -> str:
     for (_, shape), (_, raster) in zip(pictures, meant, strict=True):
         _check_bitmap(shape, raster)
     return f"{compare_layers(CHECK, layers, found)}; {len(meant)} picture(s) pixel by pixel. {EXPERIMENTAL}"
+
+
+def lightburn_remarks(layers: Sequence[Layer]) -> list[str]:
+    """What of these layers the project does not say, for the operator: it must be set in LightBurn."""
+    remarks = []
+    for layer in layers:
+        if layer.rasters and layer.grey is GreyMeaning.DEPTH:
+            remarks.append(f"The .lbrn2 file does not hold the depths of layer {layer.name}: burn the G-code.")
+        elif layer.rasters:
+            mode = "Grayscale" if layer.grey is GreyMeaning.POWER else "Pass-Through"
+            remarks.append(f"The .lbrn2 file says no image mode: set layer {layer.name} to {mode} in LightBurn.")
+        if layer.z_step_mm:
+            remarks.append(
+                f"The .lbrn2 file does not move Z: in LightBurn layer {layer.name} needs a step of "
+                f"{layer.z_step_mm:g} mm per pass."
+            )
+    return remarks
 
 
 def _value(element: Element, name: str) -> str:

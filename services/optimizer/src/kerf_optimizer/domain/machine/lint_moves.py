@@ -1,4 +1,8 @@
-"""The safety linter's rules about moves, power, feed and the bed."""
+"""The safety linter's rules about moves, power, feed and the bed.
+
+They judge a block of a program as they would judge all of it: by single lines, what is in force there, and the move
+before.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerf_optimizer.domain.machine.arcs import Points, arc_box
-from kerf_optimizer.domain.machine.grammar import ARC_WORDS, BEAM_CONSTANT, BEAM_DYNAMIC, BEAM_OFF
+from kerf_optimizer.domain.machine.grammar import ARC_WORDS, BEAM_OFF, BEAM_WORDS, UNIT_WORDS
 from kerf_optimizer.domain.machine.lint_rules import Finding, LintRules, Rule
 from kerf_optimizer.domain.machine.reader import Motions, Program, last_index
 
@@ -57,7 +61,7 @@ def _stationary(program: Program, moves: Motions) -> Iterator[Finding]:
     commands = np.zeros(count, dtype=np.bool_)
     commands[program.line] = True
     s = program.modal("S", start=np.nan)
-    beam = program.modal("M", (BEAM_CONSTANT, BEAM_DYNAMIC, BEAM_OFF), start=BEAM_OFF)
+    beam = program.modal("M", BEAM_WORDS, start=BEAM_OFF)
     on = (beam != BEAM_OFF) & ~(s == 0)
     standing = commands.copy()
     standing[moves.line] = False
@@ -98,7 +102,7 @@ def _feed(program: Program, moves: Motions, rules: LintRules) -> Iterator[Findin
     most = rules.machine.max_feed_mm_per_min
     yield from _at(f_lines[f > most], Rule.FEED_OVER_MACHINE, f"a feed over {most:g} mm/min, the machine's most")
     g_lines, g = program.words("G")
-    unit_lines = g_lines[np.isin(g, (20, 21, 93, 94, 95))]
+    unit_lines = g_lines[np.isin(g, UNIT_WORDS)]
     last_unit = _last_line(unit_lines, program.line_count)[moves.line]
     last_feed = _last_line(f_lines, program.line_count)[moves.line]
     missing = (moves.mode != 0) & ((last_feed < 0) | (last_feed < last_unit))
@@ -173,7 +177,7 @@ def _bed(moves: Motions, rules: LintRules) -> Iterator[Finding]:
 
 
 def _heights(program: Program, moves: Motions, rules: LintRules) -> Iterator[Finding]:
-    """Z moves while the beam is off, between the material's surface and its other side, and ends on the surface."""
+    """Z moves while the beam is off, between the material's surface and its other side."""
     z_lines, z = program.words("Z")
     if not z_lines.size or not rules.machine.has_z:
         return
@@ -182,5 +186,3 @@ def _heights(program: Program, moves: Motions, rules: LintRules) -> Iterator[Fin
     lowest = -rules.material.thickness_mm - TOLERANCE_MM
     message = f"Z outside 0 (the surface) and {-rules.material.thickness_mm:g} (through the material)"
     yield from _at(z_lines[~((z >= lowest) & (z <= 0))], Rule.Z_RANGE, message)
-    if z[-1] != 0:
-        yield Finding(Rule.Z_LEFT_LOW, int(z_lines[-1]), "the head does not come back to Z0")

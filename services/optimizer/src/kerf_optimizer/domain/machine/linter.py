@@ -7,16 +7,19 @@ It is a white list: what it does not know is a violation. No G-code leaves kerf 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import insort
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kerf_optimizer.domain.machine import lint_moves
-from kerf_optimizer.domain.machine.grammar import BEAM_CONSTANT, BEAM_DYNAMIC, BEAM_OFF, MOTION_WORDS, grammar_of
+from kerf_optimizer.domain.machine.blocks import BLOCK_BYTES, read_blocks
+from kerf_optimizer.domain.machine.grammar import BEAM_CONSTANT, BEAM_DYNAMIC, MOTION_WORDS, grammar_of
 from kerf_optimizer.domain.machine.lint_rules import Finding, LintRules, Rule
-from kerf_optimizer.domain.machine.reader import Program, read_motions, read_program, stated_dialect
+from kerf_optimizer.domain.machine.lint_whole import MODES, WholeProgram
+from kerf_optimizer.domain.machine.reader import Program, read_motions
 from kerf_optimizer.domain.presets import AirAssist
 
 MAX_LINE_CHARS = 79
@@ -26,10 +29,8 @@ ALLOWED_M = (3, 4, 5, 9)
 OTHER_MODES = (20, 91, 93, 95)
 """Not allowed, but found by rules of their own."""
 ALLOWED_LETTERS = "GMXYZSFPIJ"
-AIR_ON, AIR_OFF = (7, 8), 9
 MODAL_GROUPS_G = ((0, 1, 2, 3, 80), (17, 18, 19), (20, 21), (90, 91), (93, 94, 95))
 MODAL_GROUPS_M = ((2, 30), (3, 4, 5), (7, 8, 9))
-HEADER_SENTENCE = "never leave a burning laser unattended"
 
 _NOT_PLAIN = re.compile(rb"[\x80-\xff]")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
@@ -47,27 +48,42 @@ class Violation:
     message: str
 
 
-def lint(text: bytes, rules: LintRules) -> list[Violation]:
-    """Everything wrong in the program, in order of lines, at most `rules.max_findings` per rule. Never raises."""
-    program = read_program(text, rules.machine.dialect)
-    findings = [*_material(rules), *_characters(program), *_header(program, rules), *_commands(program, rules)]
-    if program.line.size:
-        findings += [*_frame(program), *_end(program), *_modes(program), *_dialect(program, rules)]
+def lint(text: bytes, rules: LintRules, block_bytes: int = BLOCK_BYTES) -> list[Violation]:
+    """Everything wrong in the program, in order of lines, at most `rules.max_findings` per rule. Never raises.
+
+    Looks at `block_bytes` of the text at a time, which makes no difference to what is found.
+    """
+    found, whole = _Violations(rules.max_findings), WholeProgram(text, rules)
+    for program in read_blocks(text, rules.machine.dialect, block_bytes):
+        whole.look_at(program)
+        findings = [*_characters(program), *_commands(program, rules), *_modes(program), *_dialect(program, rules)]
         findings += lint_moves.findings(program, read_motions(program), rules)
-    else:
-        findings.append(Finding(Rule.NOTHING_TO_RUN, -1, "the program has no commands"))
-    return _violations(program, findings, rules.max_findings)
+        own = [each for each in findings if each.line >= program.prelude]
+        found.add(own, program.in_file, program.line_text)
+    found.add([*_material(rules), *whole.findings()], int, whole.line_text)
+    return found.in_order()
 
 
-def _violations(program: Program, findings: list[Finding], limit: int) -> list[Violation]:
-    per_rule: dict[Rule, int] = {}
-    out = []
-    for found in sorted(findings, key=lambda f: (f.line, f.rule.value)):
-        per_rule[found.rule] = per_rule.get(found.rule, 0) + 1
-        if per_rule[found.rule] <= limit:
-            text = program.line_text(found.line) if found.line >= 0 else ""
-            out.append(Violation(found.rule, found.line + 1, text, found.message))
-    return out
+class _Violations:
+    """Of each rule the first ones by line."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._of_rule: dict[Rule, list[Violation]] = {}
+
+    def add(self, findings: Iterable[Finding], line_of: Callable[[int], int], text_of: Callable[[int], str]) -> None:
+        """Keep what comes early enough; `line_of` says where in the file a finding's line is, `text_of` its text."""
+        for found in sorted(findings, key=lambda finding: finding.line):
+            line, known = line_of(found.line) + 1, self._of_rule.setdefault(found.rule, [])
+            if len(known) < self._limit or (known and line < known[-1].line):
+                text = text_of(found.line) if found.line >= 0 else ""
+                insort(known, Violation(found.rule, line, text, found.message), key=lambda violation: violation.line)
+                del known[self._limit :]
+
+    def in_order(self) -> list[Violation]:
+        """All that were kept."""
+        kept = [violation for known in self._of_rule.values() for violation in known]
+        return sorted(kept, key=lambda violation: (violation.line, violation.rule.value))
 
 
 def _material(rules: LintRules) -> Iterator[Finding]:
@@ -114,20 +130,6 @@ def _at(lines: NDArray[np.int64], rule: Rule, message: str) -> Iterator[Finding]
     return (Finding(rule, line, message) for line in lines.tolist())
 
 
-def _header(program: Program, rules: LintRules) -> Iterator[Finding]:
-    first_code = int(program.line[0]) if program.line.size else program.line_count
-    end = program.line_starts[first_code] if first_code < program.line_count else len(program.text)
-    header = program.text[:end].decode("ascii", errors="replace")
-    wanted = [HEADER_SENTENCE, f"machine: {rules.machine.name}", f"material: {rules.material.name}"]
-    wanted += list(rules.machine.required_settings)
-    if stated_dialect(program.text[:end]) is not rules.machine.dialect:
-        yield Finding(Rule.HEADER_MISSING, -1, f"a comment must say: dialect: {rules.machine.dialect.value}")
-    joined = " ".join(line.lstrip("; ") for line in header.splitlines())
-    for sentence in wanted:
-        if sentence not in joined:
-            yield Finding(Rule.HEADER_MISSING, -1, f"the comments before the first command must say: {sentence}")
-
-
 def _commands(program: Program, rules: LintRules) -> Iterator[Finding]:
     """Words outside the white list, and words that contradict each other within a line."""
     letters = np.frombuffer(ALLOWED_LETTERS.encode("ascii"), dtype=np.uint8)
@@ -159,38 +161,8 @@ def _repeated(lines: NDArray[np.int64]) -> NDArray[np.int64]:
     return again
 
 
-def _frame(program: Program) -> Iterator[Finding]:
-    """Beam off first and last, and nothing after the end."""
-    first = int(program.line[0])
-    if program.line_text(first).split(";")[0].strip() not in ("M5 S0", "M5S0"):
-        yield Finding(Rule.NOT_OFF_FIRST, first, "the first command must be M5 S0")
-    m_lines, m = program.words("M")
-    beam = np.isin(m, (3, 4, 5))
-    last_on = m_lines[beam][-1] if beam.any() else -1
-    s_lines, s = program.words("S")
-    s_at_last = s[s_lines == last_on]
-    if not beam.any() or m[beam][-1] != 5 or not s_at_last.size or s_at_last[-1] != 0:
-        yield Finding(Rule.NOT_OFF_LAST, int(program.line[-1]), "the last beam command must be M5 S0")
-
-
-def _end(program: Program) -> Iterator[Finding]:
-    """The program ends with its end word, or with the beam's off where the dialect has none; nothing comes after."""
-    m_lines, m = program.words("M")
-    last = int(program.line[-1])
-    end_words = grammar_of(program.dialect).end_words
-    ends = m_lines[np.isin(m, end_words or (BEAM_OFF,))]
-    if not ends.size:
-        yield Finding(Rule.NO_END, last, "the program must end with M2")
-        return
-    end = int(ends[0] if end_words else ends[-1])
-    if not end_words and last > end:
-        yield Finding(Rule.NO_END, last, "the last command must be M5 S0")
-    if last > end or (program.malformed > end).any():
-        yield Finding(Rule.TEXT_AFTER_END, end + 1, "commands after the end of the program")
-
-
 def _dialect(program: Program, rules: LintRules) -> Iterator[Finding]:
-    """What this dialect wants of beam words, lines and moves, and that the air assist is switched off again."""
+    """What this dialect wants of beam words, lines and moves."""
     grammar = grammar_of(program.dialect)
     g_lines, m_lines, m = program.words("G")[0], *program.words("M")
     wrong = m_lines[np.isin(m, (BEAM_CONSTANT, BEAM_DYNAMIC)) & (m != grammar.beam_word)]
@@ -209,24 +181,10 @@ def _dialect(program: Program, rules: LintRules) -> Iterator[Finding]:
         moving = np.unique(program.line[np.isin(program.letter, [ord(axis) for axis in "XYZ"])])
         alone = moving[~np.isin(moving, g_lines)]
         yield from _at(alone, Rule.MOTION_WORD_MISSING, "the move does not say its G word")
-    air = np.isin(m, (*AIR_ON, AIR_OFF))
-    if air.any() and m[air][-1] != AIR_OFF:
-        yield Finding(Rule.AIR_LEFT_ON, int(m_lines[air][-1]), "the air assist is left on: M9 is missing")
 
 
 def _modes(program: Program) -> Iterator[Finding]:
-    """Millimetres, absolute positions and feed per minute, said before the first move and never left."""
-    moving = program.has("X") | program.has("Y") | program.has("Z")
-    first_move = int(np.argmax(moving)) if moving.any() else program.line_count
+    """Millimetres, absolute positions and feed per minute are never left."""
     g_lines, g = program.words("G")
-    stated = grammar_of(program.dialect).modes
-    for good, bad, rule, message in (
-        (21, (20,), Rule.NOT_MILLIMETRES, "millimetres (G21) only"),
-        (90, (91,), Rule.NOT_ABSOLUTE, "absolute positions (G90) only"),
-        (94, (93, 95), Rule.FEED_MODE, "feed per minute (G94) only"),
-        (17, (), Rule.PLANE, "the XY plane (G17) must be chosen"),
-    ):
-        yield from _at(g_lines[np.isin(g, bad)], rule, message)
-        said = g_lines[g == good]
-        if good in stated and (not said.size or said[0] > first_move):
-            yield Finding(rule, min(first_move, program.line_count - 1), f"{message}: not said before the first move")
+    for mode in MODES:
+        yield from _at(g_lines[np.isin(g, mode.others)], mode.rule, mode.message)

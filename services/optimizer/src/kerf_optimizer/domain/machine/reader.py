@@ -16,6 +16,7 @@ from kerf_optimizer.domain.machine.grammar import (
     BEAM_CONSTANT,
     BEAM_DYNAMIC,
     BEAM_OFF,
+    BEAM_WORDS,
     MOTION_WORDS,
     grammar_of,
 )
@@ -23,7 +24,7 @@ from kerf_optimizer.domain.machine.words import fill_in_force, split_words
 from kerf_optimizer.domain.presets import Dialect
 
 __all__ = ["BEAM_CONSTANT", "BEAM_DYNAMIC", "BEAM_OFF", "MOTION_WORDS", "Motions", "Program"]
-__all__ += ["last_index", "read_motions", "read_program", "stated_dialect"]
+__all__ += ["last_index", "read_motions", "read_program", "shown_line", "stated_dialect"]
 
 _STATED = re.compile(rb"^; dialect: ([a-z0-9-]{1,40})\r?$", re.MULTILINE)
 _HEADER_BYTES = 8192
@@ -36,7 +37,8 @@ class Program:
     """Words of a program in order: `line` int64 (0-based), `letter` uint8 (ASCII), `value` float64, each (words,).
 
     `malformed` lists the 0-based lines that are no words, `inline` those whose beam word has a bare I. `text` is the
-    whole file.
+    whole file, or a block of its lines (`blocks`): then `first_line` and `first_byte` say where in the file it begins,
+    and the first `prelude` lines are not the file's own, but say again what is in force there.
     """
 
     dialect: Dialect
@@ -48,11 +50,18 @@ class Program:
     value: NDArray[np.float64]
     malformed: NDArray[np.int64]
     inline: NDArray[np.int64]
+    first_line: int = 0
+    first_byte: int = 0
+    prelude: int = 0
 
     @property
     def line_count(self) -> int:
-        """Lines, the empty ones too."""
+        """Lines, the empty ones too, and those of the prelude."""
         return len(self.line_starts)
+
+    def in_file(self, line: int) -> int:
+        """The line of the file, 0-based, that a line of this block is."""
+        return line - self.prelude + self.first_line
 
     def words(self, letter: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Lines and values of all words with this letter."""
@@ -82,10 +91,8 @@ class Program:
         return said
 
     def line_text(self, line: int) -> str:
-        """Text of a 0-based line, cut to 80 characters, without what is not printable."""
-        start = int(self.line_starts[line])
-        raw = self.text[start : start + 80].split(b"\n", 1)[0]
-        return "".join(chr(code) if 32 <= code < 127 else "?" for code in raw)
+        """Text of a 0-based line, as `shown_line` gives it."""
+        return shown_line(self.text, int(self.line_starts[line]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +126,12 @@ class Motions:
         """Moves during which the beam is on."""
         on: NDArray[np.bool_] = (self.beam != BEAM_OFF) & (self.s > 0)
         return on
+
+
+def shown_line(text: bytes, start: int) -> str:
+    """The line that begins there, cut to 80 characters, without what is not printable."""
+    raw = text[start : start + 80].split(b"\n", 1)[0]
+    return "".join(chr(code) if 32 <= code < 127 else "?" for code in raw)
 
 
 def last_index(lines: NDArray[np.int64], line_count: int) -> NDArray[np.int64]:
@@ -173,7 +186,7 @@ def read_motions(program: Program) -> Motions:
         mode=program.modal("G", MOTION_WORDS, start=0)[moving].astype(np.int8),
         s=program.modal("S")[moving],
         feed_mm_per_min=program.modal("F")[moving],
-        beam=program.modal("M", (BEAM_CONSTANT, BEAM_DYNAMIC, BEAM_OFF), start=BEAM_OFF)[moving].astype(np.int8),
+        beam=program.modal("M", BEAM_WORDS, start=BEAM_OFF)[moving].astype(np.int8),
         i_mm=i_mm,
         j_mm=j_mm,
         z_mm=_heights(program, moving),

@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from kerf_optimizer.domain.geometry import Path
 from kerf_optimizer.domain.planning.greedy import nearest_order
-from kerf_optimizer.domain.planning.tour import kick, settle_all
+from kerf_optimizer.domain.planning.tour import choose_starts, kick, settle_all
 
 Points = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -94,8 +94,8 @@ def order_owned(
     tour.settle()
     for _ in range(START_ROUNDS):
         check_cancelled()
-        tour.choose_starts()
-        tour.settle()
+        if tour.choose_starts():
+            tour.settle()
     tour.kick(min(max(KICKS_PER_PATH * len(paths), MIN_KICKS), MAX_KICKS), check_cancelled)
     tour.choose_starts()
     found = tour.runs()
@@ -116,49 +116,42 @@ class _Tour:
 
     def __init__(self, paths: Sequence[Path], start_mm: Points, owner: Ints) -> None:
         self._paths = paths
-        self._owner = np.append(-1, np.where(owner >= 0, owner + 1, -1)).astype(np.int64)
+        owners_of = np.append(-1, np.where(owner >= 0, owner + 1, -1)).astype(np.int64)
+        self._owner = owners_of if (owner >= 0).any() else owners_of[:0]
         self._closed = np.array([path.closed for path in paths])
+        self._points = np.concatenate([path.points_mm for path in paths])
+        self._first = np.cumsum([0, *(len(path.points_mm) for path in paths)]).astype(np.int64)
+        """Where the points of each path begin, and where those of the last one end."""
         first, self._starts = self._first_order(start_mm, owner.astype(np.int64))
         self._order = np.append(0, first + 1).astype(np.int64)
         self._flip = np.zeros(len(paths) + 1, dtype=np.int64)
         self._flip[0] = 1  # the head is left from its node 0; its node 1 is free
         self._flip[1:] = ~self._closed & (self._starts > 0)
         self._start_mm = start_mm
+        self._known: tuple[Points, Ints] | None = None
 
     def _first_order(self, start_mm: Points, owner: Ints) -> tuple[Ints, Ints]:
         """Paths in greedy order, and the node at which each path is entered."""
-        doors = [self._doors(path) for path in self._paths]
-        item = np.repeat(np.arange(len(doors)), [len(nodes) for nodes in doors])
-        node = np.concatenate(doors)
-        enter = np.concatenate([path.points_mm[nodes] for path, nodes in zip(self._paths, doors, strict=True)])
-        other_end = np.concatenate(
-            [
-                path.points_mm[nodes if path.closed else nodes[::-1]]
-                for path, nodes in zip(self._paths, doors, strict=True)
-            ]
-        )
-        chosen = nearest_order(enter, other_end, item, owner, start_mm)
+        count = np.diff(self._first)
+        doors = np.where(self._closed, np.minimum(count, MAX_DOORS), 2)
+        item = np.repeat(np.arange(len(doors)), doors)
+        number = np.arange(len(item)) - np.repeat(np.cumsum(doors) - doors, doors)
+        closed, nodes = self._closed[item], count[item]
+        # All around a closed path, at the ends of an open one, which is then left at its other end.
+        node = np.where(closed, number * nodes // doors[item], number * (nodes - 1))
+        other = np.where(closed, node, nodes - 1 - node)
+        enter, leave = self._points[self._first[item] + node], self._points[self._first[item] + other]
+        chosen = nearest_order(enter, leave, item, owner, start_mm)
         starts = np.zeros(len(doors), dtype=np.int64)
         starts[item[chosen]] = node[chosen]
         return item[chosen], starts
 
-    @staticmethod
-    def _doors(path: Path) -> Ints:
-        count = len(path.points_mm)
-        if not path.closed:
-            return np.array([0, count - 1])
-        return np.unique(np.linspace(0, count, min(count, MAX_DOORS), endpoint=False).astype(np.int64))
-
     def _nodes(self) -> Points:
         """Coordinates (2n + 2, 2) of the tour's nodes."""
-        first = np.array(
-            [path.points_mm[s if path.closed else 0] for path, s in zip(self._paths, self._starts, strict=True)]
-        )
-        last = np.array(
-            [path.points_mm[s if path.closed else -1] for path, s in zip(self._paths, self._starts, strict=True)]
-        )
-        inner = np.stack([first, last], axis=1).reshape(-1, 2)
-        return np.ascontiguousarray(np.concatenate([[self._start_mm, self._start_mm], inner]))
+        enter = self._first[:-1] + np.where(self._closed, self._starts, 0)
+        leave = np.where(self._closed, enter, self._first[1:] - 1)
+        inner = self._points[np.stack([enter, leave], axis=1).reshape(-1)]
+        return np.concatenate([[self._start_mm, self._start_mm], inner])
 
     def _neighbours(self, nodes: Points) -> Ints:
         """For each node the nearest ones of other items, int64 (m, k); the head's free end is nobody's neighbour."""
@@ -172,38 +165,35 @@ class _Tour:
         keep = np.argsort(~foreign, axis=1, kind="stable")[:, :wanted]
         return np.ascontiguousarray(np.take_along_axis(near, keep, axis=1)).astype(np.int64)
 
+    def _net(self) -> tuple[Points, Ints]:
+        """Nodes and their neighbours, found once for the same starts of closed paths."""
+        if self._known is None:
+            nodes = self._nodes()
+            self._known = nodes, self._neighbours(nodes)
+        return self._known
+
     def settle(self) -> None:
         """Local search in place."""
         if len(self._paths) > 1:
-            nodes = self._nodes()
-            settle_all(nodes, self._neighbours(nodes), self._order, self._flip, self._owner)
+            settle_all(*self._net(), self._order, self._flip, self._owner)
 
     def kick(self, kicks: int, check_cancelled: Callable[[], None]) -> None:
         """Iterated local search in place."""
         if len(self._paths) < 2:
             return
-        nodes = self._nodes()
-        near, state = self._neighbours(nodes), np.array([_SEED], dtype=np.uint64)
+        (nodes, near), state = self._net(), np.array([_SEED], dtype=np.uint64)
         for done in range(0, kicks, _KICKS_AT_ONCE):
             check_cancelled()
             kick(nodes, near, self._order, self._flip, self._owner, min(_KICKS_AT_ONCE, kicks - done), state)
 
-    def choose_starts(self) -> None:
-        """Start each closed path at the node with the least way there and on; once along the order."""
-        nodes = self._nodes()
-        here = self._start_mm
-        for k in range(1, len(self._order)):
-            item = self._order[k]
-            path = self._paths[item - 1]
-            if not path.closed:
-                here = nodes[2 * item + 1 - self._flip[item]]
-                continue
-            away = np.hypot(*(path.points_mm - here).T)
-            if k + 1 < len(self._order):
-                following = self._order[k + 1]
-                away += np.hypot(*(path.points_mm - nodes[2 * following + self._flip[following]]).T)
-            self._starts[item - 1] = int(np.argmin(away))
-            here = path.points_mm[self._starts[item - 1]]
+    def choose_starts(self) -> bool:
+        """Start each closed path at the node with the least way there and on; True if one starts elsewhere now."""
+        before = self._starts.copy()
+        choose_starts(self._nodes(), self._order, self._flip, self._points, self._first, self._closed, self._starts)
+        changed = not np.array_equal(self._starts, before)
+        if changed:
+            self._known = None
+        return changed
 
     def runs(self) -> list[tuple[int, Points]]:
         """The order as (index of the path, points as they burn)."""
@@ -211,8 +201,7 @@ class _Tour:
         for item in self._order[1:].tolist():
             path, start = self._paths[item - 1], self._starts[item - 1]
             if path.closed:
-                ring = np.roll(path.points_mm, -int(start), axis=0)
-                found.append((item - 1, np.concatenate([ring, ring[:1]])))
+                found.append((item - 1, np.concatenate([path.points_mm[start:], path.points_mm[: start + 1]])))
             else:
                 found.append((item - 1, path.points_mm[::-1] if self._flip[item] else path.points_mm))
         return found

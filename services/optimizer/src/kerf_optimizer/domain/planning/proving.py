@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from kerf_core.errors import InvalidArgument
 from kerf_optimizer.domain.machine.formats import USUAL_FORMATS, OutputFormat
 from kerf_optimizer.domain.machine.gcode import write_gcode
+from kerf_optimizer.domain.machine.lightburn import lightburn_remarks
 from kerf_optimizer.domain.machine.outputs import OutputOptions, Proof, make_outputs
 from kerf_optimizer.domain.machine.timing import TimeEstimate, estimate_time
 from kerf_optimizer.domain.machine.work import Work
@@ -41,6 +43,9 @@ def prove_work(
 
     Raises InvalidArgument (PLAN_TOO_LARGE), Internal (SAFETY_LINTER, READ_BACK), and what `check_cancelled` raises.
     """
+    wanted = tuple(dict.fromkeys(outputs or USUAL_FORMATS))
+    if OutputFormat.LBRN2 in wanted:
+        work = dataclasses.replace(work, warnings=(*work.warnings, *lightburn_remarks(work.layers)))
     check_cancelled()
     time = estimate_time(work.toolpath, work.machine, check_cancelled)
     gcode = write_gcode(work, time.expected_seconds, time.between_seconds)
@@ -50,7 +55,6 @@ def prove_work(
     check_cancelled()
     proofs = [Proof(check.name, True, check.detail) for check in check_gcode(gcode, work, style)]
     check_cancelled()
-    wanted = tuple(dict.fromkeys(outputs or USUAL_FORMATS))
     made, proofs = make_outputs(work, gcode, proofs, time, frozenset(wanted), options, check_cancelled)
     files = [PlannedFile(f, f.filename, f.media_type, made[f].data, made[f].size_px) for f in wanted]
     return PlannedBurn(files, _report(work, time, gcode, proofs))

@@ -56,6 +56,11 @@ class Resolved:
     contour: Contour | None = None
     z_step_mm: float = 0.0
 
+    @property
+    def times(self) -> int:
+        """How often it burns over each place."""
+        return self.passes * len(self.scan.angles_deg)
+
 
 def planned_machine(spec: PlanSpec) -> MachineProfile:
     """The machine of a plan: the caller's own, or the catalogue's. Raises InvalidArgument for one that cannot be."""

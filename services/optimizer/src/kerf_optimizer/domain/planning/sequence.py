@@ -12,6 +12,7 @@ from kerf_optimizer.domain.machine.work import Layer, PlacedRaster, Work
 from kerf_optimizer.domain.nesting import Nesting
 from kerf_optimizer.domain.planning.cleaning import without_middles, without_repeats
 from kerf_optimizer.domain.planning.contour import source_contour
+from kerf_optimizer.domain.planning.energy import check_places
 from kerf_optimizer.domain.planning.following import check_path_style
 from kerf_optimizer.domain.planning.greys import grey_warnings, with_powers
 from kerf_optimizer.domain.planning.head_path import head_parts, lay_path
@@ -77,11 +78,10 @@ def build_work(
     layers = tuple(
         _layer(o, sources[o.input], contours.get(o.index), sheets[o.input], limits, merge=merge) for o in operations
     )
-    scans = [operation.scan for operation in operations]
     parts = []
     left = limits.max_moves
     park_mm = np.full(2, placement.margin_mm)
-    for part in head_parts(layers, scans, spec.path_style, park_mm, check_cancelled, limits):
+    for part in head_parts(layers, [o.scan for o in operations], spec.path_style, park_mm, check_cancelled, limits):
         parts.append(part)
         left -= len(part.moves)
         if left < 0:
@@ -91,6 +91,7 @@ def build_work(
         text = "nothing would burn: the picture is blank or the paths have no length."
         raise InvalidArgument.of_field("operations", text, reason="NOTHING_TO_BURN")
     check_fit(toolpath.motion_bounds, placement, machine)
+    check_places(toolpath, layers, [o.times for o in operations], machine, material, check_cancelled)
     warnings = [*spec.warnings, *left_out, *_preset_warnings(operations), *_layer_warnings(layers)]
     warnings += [text for layer in layers for text in grey_warnings(layer, machine)]
     warnings += rotary_warnings(rotary, machine) if rotary else []

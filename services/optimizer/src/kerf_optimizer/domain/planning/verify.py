@@ -7,106 +7,130 @@ that was placed (pixels, edges, areas), which the planner's own arithmetic had n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kerf_core.errors import Internal
 from kerf_optimizer.domain.geometry import Path
+from kerf_optimizer.domain.machine.blocks import BLOCK_BYTES, read_blocks
 from kerf_optimizer.domain.machine.lint_rules import LintRules
 from kerf_optimizer.domain.machine.linter import lint
-from kerf_optimizer.domain.machine.reader import Motions, read_motions, read_program
+from kerf_optimizer.domain.machine.reader import Motions, read_motions
 from kerf_optimizer.domain.machine.work import UM_PER_MM, Layer, Work
+from kerf_optimizer.domain.planning.compared_moves import TOLERANCE_UM, ComparedMoves
 from kerf_optimizer.domain.planning.cover import burnt_points, check_cover
 from kerf_optimizer.domain.planning.following import AS_DRAWN
-from kerf_optimizer.domain.planning.pixels import check_rasters
+from kerf_optimizer.domain.planning.pixels import PaintedRasters
 from kerf_optimizer.domain.planning.spec import Check, OperationKind, PathStyle, Verdict
 
-TOLERANCE_UM = 2
 ON_EDGE_UM = 3
 """A line at an angle is rounded twice, and so are the edges that it is compared with."""
 MAX_PARITY_WORK = 20_000_000
 """Sampled points × edges that the hatch check looks at."""
 MIN_SAMPLED_UM = 10
 """Shorter stretches lie so close to an edge that rounding decides."""
+Ints = NDArray[np.int64]
 Segments = NDArray[np.int64]
 
 
-def check_gcode(gcode: bytes, work: Work, style: PathStyle = AS_DRAWN) -> list[Check]:
+def check_gcode(gcode: bytes, work: Work, style: PathStyle = AS_DRAWN, block_bytes: int = BLOCK_BYTES) -> list[Check]:
     """Lint and read back; `style` says how far paths may be rounded and overcut.
 
-    Raises Internal (SAFETY_LINTER or READ_BACK) where anything is wrong.
+    Reads `block_bytes` at a time: memory grows with the pictures and the drawings, not with the moves. Raises Internal
+    (SAFETY_LINTER or READ_BACK) where anything is wrong.
     """
     rules = LintRules(work.machine, work.material, work.margin_mm, max(layer.s_value for layer in work.layers))
-    violations = lint(gcode, rules)
+    violations = lint(gcode, rules, block_bytes)
     if violations:
         first = violations[0]
         text = f"line {first.line} {first.text!r}: {first.rule.value}, {first.message}"
         count = len(violations)
         raise Internal("SAFETY_LINTER", f"The G-code is unsafe and was thrown away ({count} findings): {text}.")
-    program = read_program(gcode)
-    motions = read_motions(program)
-    checks = [Check("safety-linter", Verdict.PASSED, f"{program.line_count} lines, no violation")]
-    checks.append(_check_moves(motions, work))
-    starts, ends = _burnt(motions)
-    owner = work.toolpath.layer[motions.burning]
-    for index, layer in enumerate(work.layers):
-        mine = owner == index
-        follows = layer.kind in (OperationKind.SCORE, OperationKind.CUT)
-        if follows and (style.arc_tolerance_mm > 0 or style.overcut_mm > 0):
-            checks.append(check_cover(layer, burnt_points(motions, np.flatnonzero(motions.burning)[mine]), style))
-        else:
-            checks.append(_check_layer(layer, starts[mine], ends[mine], motions.s[motions.burning][mine]))
-    return checks
+    moves, proofs = ComparedMoves(work.toolpath), [_proof(layer, style) for layer in work.layers]
+    line_count = 0
+    for program in read_blocks(gcode, block_bytes=block_bytes):
+        line_count = program.in_file(program.line_count)
+        motions = read_motions(program)
+        burning, owner = moves.add(motions, int(np.searchsorted(motions.line, program.prelude)))
+        for index, proof in enumerate(proofs):
+            mine = burning[owner == index]
+            if len(mine):
+                proof.add(motions, mine)
+    checks = [Check("safety-linter", Verdict.PASSED, f"{line_count} lines, no violation"), moves.compared()]
+    return [*checks, *(proof.compared() for proof in proofs)]
 
 
-def _check_moves(motions: Motions, work: Work) -> Check:
-    path = work.toolpath
-    if len(motions.line) != len(path):
-        raise _differs("gcode-read-back", f"{len(motions.line)} moves instead of {len(path)}")
-    off_x, off_y = motions.x_mm * UM_PER_MM - path.x_um, motions.y_mm * UM_PER_MM - path.y_um
-    off_um = float(np.maximum(np.abs(off_x), np.abs(off_y)).max())
-    if off_um > TOLERANCE_UM:
-        raise _differs("gcode-read-back", f"a move ends {off_um:.1f} µm from where it should")
-    turn = np.zeros(len(path), dtype=np.int8) if path.turn is None else path.turn
-    if not np.array_equal((motions.mode == 3).astype(np.int8) - (motions.mode == 2), turn):
-        raise _differs("gcode-read-back", "a straight move and an arc are mixed up")
-    if path.i_um is not None and path.j_um is not None and turn.any():
-        arcs = path.arcs
-        off_i = motions.i_mm[arcs] * UM_PER_MM - path.i_um[arcs]
-        off_j = motions.j_mm[arcs] * UM_PER_MM - path.j_um[arcs]
-        if not float(np.maximum(np.abs(off_i), np.abs(off_j)).max()) <= TOLERANCE_UM:
-            raise _differs("gcode-read-back", "the centre of an arc differs")
-    if not np.array_equal(motions.mode == 0, path.rapid):
-        raise _differs("gcode-read-back", "a travel move and a feed move are mixed up")
-    if not np.array_equal(np.where(motions.burning, motions.s, 0), path.s):
-        raise _differs("gcode-read-back", "the power of a move differs")
-    feeding = ~path.rapid
-    if not np.array_equal(motions.feed_mm_per_min[feeding], path.feed_mm_per_min[feeding]):
-        raise _differs("gcode-read-back", "the feed of a move differs")
-    z_um = 0 if path.z_um is None else path.z_um
-    if not np.array_equal(np.rint(motions.z_mm * UM_PER_MM), np.broadcast_to(z_um, len(path))):
-        raise _differs("gcode-read-back", "the height of a move differs")
-    detail = f"{len(path)} moves: targets within {off_um:.3f} µm, order, power and feed equal"
-    return Check("gcode-read-back", Verdict.PASSED, detail)
+class _Proof(Protocol):
+    """Gathers what burns of one layer and compares it with what was placed."""
+
+    def add(self, motions: Motions, moves: Ints) -> None:
+        """Take more burning moves, indices of `motions`, in the order of the file."""
+
+    def compared(self) -> Check:
+        """Compare; raises Internal (READ_BACK)."""
 
 
-def _burnt(motions: Motions) -> tuple[Segments, Segments]:
-    """Starts and ends (n, 2) in micrometres of the burning moves, in order."""
-    targets = np.rint(np.stack([motions.x_mm, motions.y_mm], axis=1) * UM_PER_MM).astype(np.int64)
-    burning = np.flatnonzero(motions.burning)
-    return targets[np.maximum(burning - 1, 0)], targets[burning]
-
-
-def _check_layer(layer: Layer, starts: Segments, ends: Segments, s: NDArray[np.float64]) -> Check:
-    name = f"geometry:{layer.name}"
+def _proof(layer: Layer, style: PathStyle) -> _Proof:
     if layer.kind is OperationKind.ENGRAVE_RASTER:
-        detail = check_rasters(name, layer, starts, ends, np.rint(s).astype(np.int64))
-    elif layer.kind is OperationKind.ENGRAVE_FILL:
-        detail = _check_hatch(name, layer.paths, starts, ends)
-    else:
-        detail = _check_edges(name, layer, starts, ends)
-    return Check(name, Verdict.PASSED, detail)
+        return _RasterProof(layer)
+    follows = layer.kind is not OperationKind.ENGRAVE_FILL
+    if follows and (style.arc_tolerance_mm > 0 or style.overcut_mm > 0):
+        return _CoverProof(layer, style)
+    return _PathProof(layer)
+
+
+class _RasterProof:
+    def __init__(self, layer: Layer) -> None:
+        self._name = f"geometry:{layer.name}"
+        self._painted = PaintedRasters(self._name, layer)
+
+    def add(self, motions: Motions, moves: Ints) -> None:
+        self._painted.add(*_ends(motions, moves), np.rint(motions.s[moves]).astype(np.int64))
+
+    def compared(self) -> Check:
+        return Check(self._name, Verdict.PASSED, self._painted.compared())
+
+
+class _CoverProof:
+    def __init__(self, layer: Layer, style: PathStyle) -> None:
+        self._layer, self._style = layer, style
+        self._burnt: list[NDArray[np.float64]] = []
+
+    def add(self, motions: Motions, moves: Ints) -> None:
+        self._burnt += burnt_points(motions, moves)
+
+    def compared(self) -> Check:
+        return check_cover(self._layer, self._burnt, self._style)
+
+
+class _PathProof:
+    """Edges and hatch lines: as many as the drawing has, or its area has room for."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer = layer
+        self._burnt = [np.zeros((2, 0, 2), dtype=np.int64)]
+
+    def add(self, motions: Motions, moves: Ints) -> None:
+        self._burnt.append(np.stack(_ends(motions, moves)))
+
+    def compared(self) -> Check:
+        layer, name = self._layer, f"geometry:{self._layer.name}"
+        starts, ends = np.concatenate(self._burnt, axis=1)
+        if layer.kind is OperationKind.ENGRAVE_FILL:
+            detail = _check_hatch(name, layer.paths, starts, ends)
+        else:
+            detail = _check_edges(name, layer, starts, ends)
+        return Check(name, Verdict.PASSED, detail)
+
+
+def _ends(motions: Motions, moves: Ints) -> tuple[Segments, Segments]:
+    """Starts and ends (n, 2) of moves in micrometres."""
+    x, y = np.rint(motions.x_mm * UM_PER_MM), np.rint(motions.y_mm * UM_PER_MM)
+    before = np.maximum(moves - 1, 0)
+    starts, ends = np.stack([x[before], y[before]], axis=1), np.stack([x[moves], y[moves]], axis=1)
+    return starts.astype(np.int64), ends.astype(np.int64)
 
 
 def _check_edges(name: str, layer: Layer, starts: Segments, ends: Segments) -> str:
