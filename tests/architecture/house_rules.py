@@ -22,6 +22,7 @@ VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "manager", "manag
 READS_ENVIRONMENT = {
     "libs/kerf_embedded/src/kerf_embedded/state.py": "asks where the stack lies before there are any settings",
     "libs/kerf_embedded/src/kerf_embedded/service.py": "hands the environment on to the services that it starts",
+    "bench/optimizer_rows/grbl_simulator.py": "asks for a program that kerf cannot ship",
     "libs/kerf_models/src/kerf_models/devices.py": "sets a variable that cuBLAS reads, and reads none",
 }
 """Files beside settings.py that may read the environment -> why."""
