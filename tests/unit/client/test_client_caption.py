@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,25 +15,8 @@ from kerf_client.captioning import caption_pictures, caption_text
 from kerf_client.cli import main
 from kerf_client.errors import JobFailed
 from kerf_client.recipes import MAX_CAPTIONED, Captioning, caption_job, caption_slices
-from unit.client.client_fake_gateway import API_KEY, Faults
-from unit.client.client_products import BROKEN, HOSTILE, png, produce
+from unit.client.client_products import BROKEN, HOSTILE, png
 from unit.client.client_threaded import ThreadedGateway
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[ThreadedGateway]:
-    threaded = ThreadedGateway(produce)
-    yield threaded
-    threaded.close()
-
-
-@pytest.fixture
-def gateway(running: ThreadedGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ThreadedGateway:
-    running.gateway.faults = Faults()
-    monkeypatch.setenv("KERF_CLIENT_GATEWAY", running.gateway.target)
-    monkeypatch.setenv("KERF_CLIENT_API_KEY", API_KEY)
-    monkeypatch.chdir(tmp_path)
-    return running
 
 
 def _name(number: int) -> str:

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,8 +19,8 @@ import kerf_client
 from kerf.jobs.v1.job_pb2 import Job, NoopTask, Stage
 from kerf_client import Kerf
 from kerf_client.cli import main
-from unit.client.client_fake_gateway import API_KEY, Faults
-from unit.client.client_products import HOSTILE, png, produce
+from unit.client.client_fake_gateway import API_KEY
+from unit.client.client_products import HOSTILE, png
 from unit.client.client_threaded import ThreadedGateway
 
 RESULTS = {
@@ -37,22 +36,6 @@ RESULTS = {
     "job.json",
 }
 NOOP = Job(stages=[Stage(id="one", noop=NoopTask())])
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[ThreadedGateway]:
-    threaded = ThreadedGateway(produce)
-    yield threaded
-    threaded.close()
-
-
-@pytest.fixture
-def gateway(running: ThreadedGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ThreadedGateway:
-    running.gateway.faults = Faults()
-    monkeypatch.setenv("KERF_CLIENT_GATEWAY", running.gateway.target)
-    monkeypatch.setenv("KERF_CLIENT_API_KEY", API_KEY)
-    monkeypatch.chdir(tmp_path)
-    return running
 
 
 def _json(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -14,8 +13,7 @@ from kerf.jobs.v1.job_pb2 import Job
 from kerf_client import errors
 from kerf_client.cli import main
 from kerf_client.cli.console import EXIT_CODE_HELP, ExitCode, exit_code_of
-from unit.client.client_fake_gateway import API_KEY, Faults
-from unit.client.client_products import png, produce
+from unit.client.client_products import png
 from unit.client.client_threaded import ThreadedGateway
 
 REFUSED, FAILED, AWAY = ExitCode.USAGE, ExitCode.JOB_FAILED, ExitCode.SERVICE_AWAY
@@ -65,23 +63,12 @@ COMMANDS = {
 }
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[ThreadedGateway]:
-    threaded = ThreadedGateway(produce)
-    yield threaded
-    threaded.close()
-
-
 @pytest.fixture
-def gateway(running: ThreadedGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ThreadedGateway:
-    running.gateway.faults = Faults()
-    monkeypatch.setenv("KERF_CLIENT_GATEWAY", running.gateway.target)
-    monkeypatch.setenv("KERF_CLIENT_API_KEY", API_KEY)
-    monkeypatch.chdir(tmp_path)
+def files(gateway: ThreadedGateway, tmp_path: Path) -> None:
+    """What the commands are given, in the folder that they are called from."""
     (tmp_path / "cat.png").write_bytes(png(3))
     (tmp_path / "d.svg").write_text("<svg/>")
     (tmp_path / "work.jsonl").write_text(json.dumps({"job": {"stages": [{"id": "one", "noop": {}}]}}))
-    return running
 
 
 def test_every_error_has_the_exit_code_that_help_promises() -> None:
@@ -93,6 +80,7 @@ def test_every_error_has_the_exit_code_that_help_promises() -> None:
     assert "2 wrong usage or a request that kerf refuses" in EXIT_CODE_HELP
 
 
+@pytest.mark.usefixtures("files")
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
 def test_all_commands_answer_a_refusal_alike(
     gateway: ThreadedGateway, command: list[str], capsys: pytest.CaptureFixture[str]

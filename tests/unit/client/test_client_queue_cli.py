@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +18,11 @@ from kerf.jobs.v1.job_pb2 import JobState
 from kerf_client.cli import main
 from kerf_client.cli.batch_file import LINE_OPTIONS
 from kerf_client.cli.orders import add_order_options
-from unit.client.client_fake_gateway import API_KEY, Faults
-from unit.client.client_fake_queue import TENANT, QueueFaults
-from unit.client.client_products import png, produce, safetensors
+from unit.client.client_fake_queue import TENANT
+from unit.client.client_products import png, safetensors
 from unit.client.client_threaded import ThreadedGateway
 
 NOOP = {"job": {"stages": [{"id": "one", "noop": {}}]}}
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[ThreadedGateway]:
-    threaded = ThreadedGateway(produce)
-    yield threaded
-    threaded.close()
-
-
-@pytest.fixture
-def gateway(running: ThreadedGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ThreadedGateway:
-    running.gateway.faults, running.gateway.queue_faults = Faults(), QueueFaults()
-    running.gateway.calls.clear()
-    monkeypatch.setenv("KERF_CLIENT_GATEWAY", running.gateway.target)
-    monkeypatch.setenv("KERF_CLIENT_API_KEY", API_KEY)
-    monkeypatch.chdir(tmp_path)
-    return running
 
 
 def _file(path: Path, *lines: object) -> str:

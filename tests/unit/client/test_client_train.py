@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,26 +28,10 @@ from kerf_client.recipes import Training, Words, comparison_job, train_job
 from kerf_client.training import CurveRecorder, read_curve, training_filename
 from kerf_client.training_report import LossCurve
 from unit.client.client_fake_gateway import API_KEY, Faults
-from unit.client.client_products import png, produce, safetensors
+from unit.client.client_products import png, safetensors
 from unit.client.client_threaded import ThreadedGateway
 
 FILES = {"fox.safetensors", "sample-before.png", "sample-after.png", "training.json", "report.html", "job.json"}
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[ThreadedGateway]:
-    threaded = ThreadedGateway(produce)
-    yield threaded
-    threaded.close()
-
-
-@pytest.fixture
-def gateway(running: ThreadedGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ThreadedGateway:
-    running.gateway.faults = Faults()
-    monkeypatch.setenv("KERF_CLIENT_GATEWAY", running.gateway.target)
-    monkeypatch.setenv("KERF_CLIENT_API_KEY", API_KEY)
-    monkeypatch.chdir(tmp_path)
-    return running
 
 
 @pytest.fixture
