@@ -161,13 +161,18 @@ class BlobStore:
         """Forget what was put at an upload URL."""
         await self.remove_object(upload_key(tenant, upload))
 
-    async def put_object(self, key: str, data: bytes) -> None:
-        """Store bytes that are no artifact under a key of their own. Raises ResourceExhausted, Unavailable."""
+    async def put_object(self, key: str, data: bytes, *, original: bool = False) -> None:
+        """Store bytes that are no artifact under a key of their own. Raises ResourceExhausted, Unavailable.
+
+        `original`: nothing can make them again, so they are with the disk when this returns.
+        """
 
         def work() -> None:
             self._client.put_object(self._bucket, key, io.BytesIO(data), len(data), part_size=_PART_BYTES)
 
         await self._run("put", work, size=len(data))
+        if original and self._flush_path is not None:
+            await asyncio.to_thread(_flush_file_system, self._flush_path)
 
     async def get_object(self, key: str) -> bytes:
         """The bytes under a key; whoever reads them checks them. Raises NotFound, Unavailable."""

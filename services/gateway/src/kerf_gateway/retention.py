@@ -33,7 +33,7 @@ class Archive:
     async def write(self, ref: JobRef, entries: list[JobEvent]) -> None:
         """Store a log and read it back. Raises DataLoss if it is not what was stored, Unavailable."""
         data = b"".join(_framed(entry.SerializeToString()) for entry in entries)
-        await self._blobs.put_object(_key(ref), data)
+        await self._blobs.put_object(_key(ref), data, original=True)
         if await self._blobs.get_object(_key(ref)) != data:
             raise DataLoss("ARCHIVE_DAMAGED", f"{ref.name}: the archived log is not what was stored")
 
@@ -79,8 +79,15 @@ class Janitor:
         """One round. Every step can be broken off and done again. Raises Unavailable."""
         before_ns = time.time_ns() - _nanoseconds(self._settings.job_retention)
         archived = 0
-        for ref in self._view.ended_before(before_ns):
-            archived += await self._archive_job(ref)
+        due = self._view.ended_before(before_ns)
+        # One after the other they would be archived more slowly than a busy gateway accepts them.
+        for first in range(0, len(due), self._settings.archive_at_once):
+            chosen = due[first : first + self._settings.archive_at_once]
+            outcomes = await asyncio.gather(*map(self._archive_job, chosen), return_exceptions=True)
+            archived += outcomes.count(True)
+            for problem in outcomes:
+                if isinstance(problem, BaseException):
+                    raise problem
         removed = 0
         for prefix, ttl in (("uploads/", self._settings.upload_ttl), ("checkpoints/", self._settings.checkpoint_ttl)):
             for key in await self._blobs.list_objects(prefix, older_than=ttl):

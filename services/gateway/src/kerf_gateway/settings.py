@@ -32,6 +32,7 @@ class GatewaySettings(ServiceSettings):
         description="Checkpoints of ended jobs are removed so long after they were written.",
     )
     retention_interval: Duration = Field(timedelta(hours=1), description="Interval of the clean-up.")
+    archive_at_once: int = Field(8, ge=1, le=64, description="Logs that the clean-up archives at a time.")
     min_free_bytes: int = Field(
         64 << 20,
         ge=0,
