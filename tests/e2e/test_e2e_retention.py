@@ -46,6 +46,15 @@ async def listed(caller: Caller) -> set[str]:
     return {job.name for job in (await caller.jobs.ListJobs(ListJobsRequest(), metadata=caller.metadata)).jobs}
 
 
+async def test_many_old_logs_are_archived_together_and_none_is_missed(owner: Caller) -> None:
+    ended = await asyncio.gather(*(owner.run(noop_job(1)) for _ in range(40)))
+    old = [await owner.get(events[0].job) for events in ended]
+    async with asyncio.timeout(40):
+        while {job.name for job in old} & await listed(owner):
+            await asyncio.sleep(0.2)
+    assert [await owner.get(job.name) for job in old] == old
+
+
 async def test_an_old_log_is_archived_and_can_still_be_read(owner: Caller) -> None:
     old = await owner.get((await owner.run(noop_job(2)))[0].job)
     waiting = Job(stages=[Stage(id="draw", generate=GenerateRequest(prompt="a fish"))])  # nobody draws in this stack
