@@ -123,7 +123,10 @@ def test_a_simulator_is_asked_as_grbl_sim_is(tmp_path: Path, monkeypatch: pytest
     monkeypatch.delenv(grbl_simulator.VARIABLE, raising=False)
     assert grbl_simulator.binary() is None
     script = tmp_path / "simulator"
-    script.write_text(f"#!{sys.executable}\n{FAKE_SIMULATOR}", encoding="utf-8")
+    program = tmp_path / "simulator.py"
+    program.write_text(FAKE_SIMULATOR, encoding="utf-8")
+    # Not Python as the script's interpreter: its path may have a space.
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{program}" "$@"\n', encoding="utf-8")
     script.chmod(0o755)
     monkeypatch.setenv(grbl_simulator.VARIABLE, str(script))
     assert grbl_simulator.binary() == script
