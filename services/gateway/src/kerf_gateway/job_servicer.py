@@ -90,8 +90,8 @@ class JobServicer(JobServiceServicer):
         return job_of(promised.ref, await self._acceptance.fulfil(promised))
 
     async def EstimateJob(self, request: api.CreateJobRequest, context: Context) -> JobEstimate:
-        await self._check(current_tenant(), {"job": request.job})
-        return self._estimator.estimate(clean(request.job))
+        (job,) = await self._sound(current_tenant(), {"job": request.job})
+        return self._estimator.estimate(job)
 
     async def GetJob(self, request: api.GetJobRequest, context: Context) -> Job:
         ref = _ref(request.name)
@@ -238,18 +238,21 @@ class JobServicer(JobServiceServicer):
 
         A request that was accepted before stays so: a deadline that passed since, or a model that went, undoes nothing.
         """
-        jobs = [clean(job) for job in named.values()]
         try:
-            await self._check(tenant, named)
+            return await self._sound(tenant, named)
         except (InvalidArgument, NotFound):
+            jobs = [clean(job) for job in named.values()]
             if not await self._acceptance.was_promised(tenant, request_id, jobs):
                 raise
-        return jobs
+            return jobs
 
-    async def _check(self, tenant: TenantId, named: Mapping[str, Job]) -> None:
+    async def _sound(self, tenant: TenantId, named: Mapping[str, Job]) -> list[Job]:
+        """The jobs as they are kept, once they are checked."""
         check_shape(named, self._settings)
-        for where, job in named.items():
-            await check_names(clean(job), where, tenant, self._catalog, self._blobs)
+        jobs = [clean(job) for job in named.values()]
+        for where, job in zip(named, jobs, strict=True):
+            await check_names(job, where, tenant, self._catalog, self._blobs)
+        return jobs
 
     async def _admit(self, tenant: TenantId, request_id: str, job: Job) -> Promised:
         """Promise the job if the tenant may have one more; a replay finds its job, whatever the quota says."""
